@@ -98,11 +98,7 @@ class SessionListener(Receivers, Generic[M]):
             if self.others is not None:
                 self.wake_first(len(self.machine.inbox.items))
             elif not first.done():
-                wakeups = self.runtime.wakeups
-                if wakeups.collecting and wakeups.woken is None:
-                    wakeups.woken = first
-                elif wakeups.woken is not first:
-                    first.set_result(None)
+                first.set_result(None)
         elif self.heard is not None:
             self.heard()
 

@@ -16,7 +16,6 @@ from .clock import Clock, Timer
 from .core.deadlines import Deadlines, Expiring
 from .core.machine import SessionMachine
 from .loops import foreign, running_loop
-from .waiters import Wakeups
 
 __all__ = ["Flushable", "Runtime"]
 
@@ -54,7 +53,6 @@ class Runtime:
         self._side = side
         self._grain = grain
         self.dirty: list[Flushable] = []  # what is marked
-        self.wakeups: Wakeups = Wakeups()
         self._deadlines = Deadlines()
         self._timer: Timer | None = None
         self._timer_at = FOREVER

@@ -1,14 +1,10 @@
-"""Waiting for the next time something happens, on asyncio's futures: first come, first served. And going on in the very
-turn of the event loop in which it has happened.
-"""
+"""Waiting for the next time something happens, on asyncio's futures: first come, first served."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Never
 
-__all__ = ["Receivers", "Waiters", "Wakeups"]
+__all__ = ["Receivers", "Waiters"]
 
 
 class Waiters(list["asyncio.Future[None]"]):
@@ -96,43 +92,3 @@ class Receivers:
         if self.others is not None:
             others, self.others = self.others, None
             others.wake()
-
-
-class Wakeups:
-    """Has a task that waits go on in the very turn of the event loop that brings what it waits for, where set_result()
-    has it go on in the next: when what has come is read, so that nothing of an application runs in the middle of that.
-    """
-
-    __slots__ = ("collecting", "woken")
-
-    def __init__(self) -> None:
-        self.collecting: bool = False  # something is read
-        self.woken: asyncio.Future[None] | None = None  # by that; a second one goes on in the next turn
-
-    def during(self, read: Callable[[bytes], object], data: bytes) -> None:
-        """Reads what has come, and then has who was woken by that go on. To be called from the event loop: where a task
-        is running, no other can go on before the next turn, and neither does this one's."""
-        self.collecting = True
-        try:
-            read(data)
-        finally:
-            self.collecting = False
-            future, self.woken = self.woken, None
-            if future is not None and not future.done():
-                callbacks = getattr(future, "_callbacks", None)
-                if callbacks and len(callbacks) == 1:  # that is a task's, which goes on by it
-                    ((callback, context),) = callbacks
-                    future.remove_done_callback(callback)
-                    future.set_result(None)
-                    try:
-                        context.run(callback, future)
-                    except RuntimeError:  # of asyncio, or the context: what a task raises is told to who waits for that
-                        future.add_done_callback(callback, context=context)
-                    except (SystemExit, KeyboardInterrupt) as error:  # the loop's; some take it for the connection's
-                        future.get_loop().call_soon(_raise, error)
-                else:
-                    future.set_result(None)
-
-
-def _raise(error: BaseException) -> Never:
-    raise error

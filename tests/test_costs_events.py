@@ -92,7 +92,7 @@ def both(native: int, socketio: int) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("native", "most"), [(True, native), (False, socketio)], ids=["native", "Socket.IO"])
 
 
-@both(46, 75)
+@both(46, 74)
 async def test_an_acknowledgement(native: bool, most: int) -> None:
     async with place(native) as connect:
         client = await connect()

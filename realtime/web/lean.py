@@ -20,7 +20,6 @@ from ..core.carrier import Part
 from ..gates.base import Connection, Ignoring
 from ..loops import begin
 from ..pace import TURN
-from ..waiters import Wakeups
 from .handshake import AHEAD_MESSAGES, AHEAD_SIZE
 from .links import CONTROL, NO_CODE, close_frame, pong_frame
 from .parsing import FRAGMENT, Parser, Shared, beyond
@@ -35,10 +34,6 @@ NOBODY = Ignoring()
 
 class Keeper(Protocol):
     """Whoever keeps the connections that were taken over: see sockets."""
-
-    @property
-    def wakeups(self) -> Wakeups:
-        """Of the sessions that are served."""
 
     def parser(self, max_size: int, /) -> Shared:
         """The Parser that all share which take messages of that size."""
@@ -150,10 +145,10 @@ class LeanLink:
         elif self._parser is None and 1 < len(data) < 132 and data[0] > FRAGMENT and data[1] == len(data) + 122:
             parser = self._shared
             parser.whose = self
-            self._keeper.wakeups.during(parser.reader.feed_data, data)
+            parser.reader.feed_data(data)
             parser.whose = None
         else:
-            self._keeper.wakeups.during(self._read, data)
+            self._read(data)
 
     def _read(self, data: bytes) -> None:
         """Reads what has come: by the reader that all share, if it begins and ends between two frames."""

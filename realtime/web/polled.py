@@ -25,7 +25,6 @@ from ..loops import run
 from ..request import SessionRequest
 from ..session import Session
 from ..transports import Frame
-from ..waiters import Wakeups
 from .answers import HEAD, closing_lines, laid_out
 from .links import NoLink
 from .refusals import told
@@ -93,10 +92,6 @@ class Answering(Protocol):
     @property
     def now(self) -> Callable[[], float]:
         """The time, in seconds."""
-
-    @property
-    def wakeups(self) -> Wakeups:
-        """Of the sessions that are served."""
 
     def frames(self, known: Known, body: bytes, /) -> list[Frame] | None:
         """What a body says, if it is the usual. Nothing has changed by then."""
@@ -196,7 +191,7 @@ class PolledConnection(InFront):
                 self._passed = self._passed[1], data if len(data) <= MOST_PASSED else b""
             handler.data_received(data)
         elif self._under_way is None and self._writable:
-            self.straight.wakeups.during(self._take, self._whole(data) if self._behind else data)
+            self._take(self._whole(data) if self._behind else data)
         else:
             self._keep(data)
 

@@ -64,7 +64,7 @@ class Routes:
         self._origins = check_origins(service.allowed_origins)
         self._proxies = Proxies(service.trusted_proxies)
         self._bodies = Bodies(service)
-        self._sockets = Sockets(self._patience, service.runtime.wakeups)
+        self._sockets = Sockets(self._patience)
 
     def _origin(self, request: web.Request) -> Origin:
         if not self._service.trusted_proxies and not ((remote := request.remote) and ":" in remote):  # as it usually is

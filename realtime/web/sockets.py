@@ -16,7 +16,6 @@ from aiohttp import web
 
 from ..core.carrier import Link
 from ..gates.base import Connection
-from ..waiters import Wakeups
 from . import websocket
 from .handshake import Incoming, Reading
 from .lean import LeanLink
@@ -62,11 +61,9 @@ class Sockets:
     """Serves WebSockets, each by the Connection that is made for it, and keeps all that was taken over from aiohttp,
     streams as well. Shut down by listen(), and then ended()."""
 
-    def __init__(self, patience: Callable[[], float], wakeups: Wakeups) -> None:
-        """`patience` says how long the peer of a stream that has ended may take to read the rest, in seconds; `wakeups`
-        are those of the sessions."""
+    def __init__(self, patience: Callable[[], float]) -> None:
+        """`patience` says how long the peer of a stream that has ended may take to read the rest, in seconds."""
         self.patience: Callable[[], float] = patience
-        self.wakeups: Wakeups = wakeups
         self.served: dict[LeanLink | WebSocketLink, Connection] = {}
         self._parsers: dict[int, Shared] = {}
         self._taken: set[Taken] = set()  # those of which aiohttp knows nothing

@@ -21,7 +21,6 @@ from ..request import SessionRequest
 from ..session import Session
 from ..transports import Frame
 from ..transports.batch import decode_body
-from ..waiters import Wakeups
 from .answers import Answer, Left
 from .batches import LEAST_BATCH
 from .lingering import LEAST, Lingering
@@ -43,7 +42,6 @@ class Straight:
     def __init__(self, gate: NativeGate, lingering: Lingering) -> None:
         self.gate: NativeGate = gate
         self.now: Callable[[], float] = gate.service.clock.now
-        self.wakeups: Wakeups = gate.service.runtime.wakeups
         self.connections: set[PolledConnection] = set()
         self.left: set[RequestHandler] = set()  # those of connections that are left to aiohttp for good
         self._most = LEAST

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from realtime.cluster.answers import Answer, Chunks
 from realtime.cluster.hops import Broken
 from realtime.transports.websocket import FIN_CLOSE, FIN_PING, FIN_PONG, FIN_TEXT
-from realtime.waiters import Wakeups
 from realtime.web import sockets
 from realtime.web.lean import LeanLink
 from realtime.web.parsing import Shared
@@ -109,7 +108,6 @@ class Nothing:
 
     def __init__(self) -> None:
         self.shared = Shared(1000)
-        self.wakeups = Wakeups()
 
     def parser(self, max_size: int) -> Shared:
         return self.shared

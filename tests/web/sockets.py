@@ -17,7 +17,6 @@ from aiohttp import web
 
 from realtime.core.carrier import Link
 from realtime.transports.websocket import FIN_TEXT, frame_header
-from realtime.waiters import Wakeups
 from realtime.web.handshake import Reading, upgrade
 from realtime.web.sockets import Sockets, prepare
 
@@ -114,7 +113,7 @@ class WebSockets:
     def __init__(self) -> None:
         self.app = web.Application()
         self.app.router.add_get("/ws", self._handle)
-        self.sockets = Sockets(lambda: 1.0, Wakeups())
+        self.sockets = Sockets(lambda: 1.0)
         self.runner = web.AppRunner(self.app, access_log=logging.getLogger("access"), shutdown_timeout=0.5)
         self.recorders: list[Recorder] = []
         self.prepare_recorder: Callable[[Recorder], None] = lambda recorder: None

@@ -13,12 +13,10 @@ import pytest
 import realtime
 from realtime.core.carrier import Part
 from realtime.core.numbered_machine import NumberedMachine
-from realtime.transports.websocket import FIN_TEXT
 from realtime.web.lean import LeanLink
 
 from ..eager import eager_task_factory
-from .place import Place, eventually, native_routes, serving
-from .sockets import masked
+from .place import Place, eventually, serving
 
 
 @pytest.fixture
@@ -67,19 +65,6 @@ async def test_an_answer_is_written_at_once(written: list[bytes]) -> None:
             assert await peer.news() == "m0"
             assert seen == list(range(1, count + 1))
         assert written == [frame("m0")] * 3
-
-
-@pytest.mark.parametrize("text", ["m1", "m" + "1".zfill(200)], ids=["short", "long"])
-async def test_an_answer_is_written_in_the_turn_that_brings_what_it_answers(written: list[bytes], text: str) -> None:
-    async with several(written) as (place, _):
-        peer = place.websocket("/several")
-        await peer.open()
-        (link,) = native_routes(place.rt)._sockets.served
-        assert isinstance(link, LeanLink)
-        asyncio.get_running_loop().call_soon(link.data_received, masked(FIN_TEXT, text.encode()))
-        await asyncio.sleep(0)
-        assert written == [frame("m0")]
-        assert await peer.news() == "m0"
 
 
 async def test_what_is_sent_behind_it_goes_along(written: list[bytes]) -> None:
