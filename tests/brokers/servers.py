@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from redis import Redis
-from redis._parsers import AsyncCommandsParser
 from redis.exceptions import RedisError, ResponseError
 
 from ..ports import port_for
@@ -27,23 +26,6 @@ PATIENCE = 90.0
 # Seconds that a worker waits for the broker where an answer comes: nearly the most that may be set.
 BROKER_TIMEOUT = 45.0
 BUS = 10_000  # so far above its port a node of a cluster hears of the others
-
-
-_ask = AsyncCommandsParser.initialize
-_known: dict[str, Any] = {}
-
-
-async def _ask_once(parser: AsyncCommandsParser, node: Any = None) -> None:
-    """What commands a cluster knows each client asks anew, and is told two thousand lines. The servers of tests are all
-    of one release: one client asks, and the others have its answer, until one misses a command."""
-    if node is None or not _known:
-        await _ask(parser, node)
-        _known.update(parser.commands)
-    else:
-        parser.node, parser.commands = node, _known
-
-
-AsyncCommandsParser.initialize = _ask_once  # type: ignore[method-assign, assignment]
 
 
 def available() -> bool:

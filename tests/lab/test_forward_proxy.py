@@ -112,7 +112,7 @@ async def test_everything_gets_through_by_connect(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("transport", [*STREAMS, "long_polling", "polling"])
 async def test_exactly_once_through_a_forward_proxy(transport: str) -> None:
-    count = 1000
+    count = 2000
     async with soak_server(count) as soak, ForwardProxy() as proxy, aiohttp.ClientSession(proxy=proxy.url) as http:
         soak.url = f"http://127.0.0.1:{soak.port}/realtime/soak"
         server, client, _ = await soak.run(transports=[transport], http=http)

@@ -10,7 +10,7 @@ from ..client.soak import assert_exactly_once, soak_server
 from .boxes import standing
 from .expected import EXPECTED, through
 
-COUNT = 1000
+COUNT = 2000
 
 
 @pytest.mark.parametrize(
