@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -88,7 +89,7 @@ class Worker:
 
     async def member(self, room: str, **options: Any) -> Ear:
         """One who is in a room."""
-        ear = Ear(f"ear{next(self.names)}")
+        ear = Ear(f"ear{os.getpid()}-{next(self.names)}")  # as sessions of several processes have ids of their own
         keep = self.service._keep(room)
         assert keep is not None
         options = {"info": "{}", "last": 0, "after": None, **options}
@@ -513,6 +514,7 @@ async def test_processes_hear_each_other_in_one_order_and_the_killed_is_missed(o
             assert [text for text in ear.heard if str(text).startswith(name)] == [f"{name} {n}" for n in range(100)]
         assert len(ear.heard) == 300
         await eventually(lambda: None not in ear.heard)
+        await one.until_present(KEPT, 3)
         others[0].send_signal(signal.SIGKILL)
         await one.until_present(KEPT, 2)
     finally:
