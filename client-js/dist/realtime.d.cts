@@ -104,7 +104,7 @@ export interface CloseEvent extends globalThis.CloseEvent {
   readonly target: Realtime;
   readonly code: number;
   readonly reason: string;
-  /** Both sides have everything that was sent. */
+  /** The side that closed has told the other all. */
   readonly wasClean: boolean;
   /** What the server did not acknowledge, oldest first. */
   readonly unacknowledged: (string | ArrayBuffer)[];

@@ -4,12 +4,14 @@ import { toJson } from "./frames.js";
 import { end } from "./machine.js";
 import { say } from "./say.js";
 
+var LATER = 4429; // the first code that says "later"
+
 /** Asks for them: before the session opens, and when the server takes them no longer. */
 export function authorise(s) {
   take(s._options.auth);
 
   function take(value) {
-    var json;
+    var json, asker;
     try {
       if (typeof value === "function") value = value();
       if (value && typeof value.then === "function") {
@@ -22,8 +24,16 @@ export function authorise(s) {
       return;
     }
     s._auth = value;
-    if (s._sid) say(s, ["t" + (json || null)], ready);
-    else ready();
+    if (!s._sid) ready();
+    else asker = say(s, ["t" + (json || null)], function (how) {
+      if (asker._refusal < LATER) end(s, asker._refusal, how);
+      else if (how && asker._link) {
+        // What gets no answer, or is to come later, is due again.
+        setTimeout(function () {
+          if (!s._ended) take(value);
+        }, 1000);
+      } else ready();
+    });
   }
 
   function failed(error) {
@@ -31,13 +41,16 @@ export function authorise(s) {
   }
 
   function ready() {
-    s._asking = false;
+    s._asking = s._renewing = false;
     restart(s);
   }
 }
 
 /** The server takes the auth data no longer. */
 export function renew(s, reason) {
-  if (typeof s._options.auth === "function") authorise(s);
-  else end(s, 4401, reason);
+  if (typeof s._options.auth !== "function") end(s, 4401, reason);
+  else if (!s._renewing) {
+    s._asking = s._renewing = true;
+    authorise(s);
+  }
 }

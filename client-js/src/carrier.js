@@ -50,7 +50,7 @@ Carrier.prototype = {
 
   /** Frames have come. */
   frames: function (frames) {
-    if (!this._over) this._session._receives(this._session, this, frames);
+    this._session._receives(this._session, this, frames);
   },
 
   /** A batch has come, as text. `where` is for the reason if it is none: what it stood in. */

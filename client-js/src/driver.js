@@ -67,10 +67,9 @@ export function send(s, item) {
 export function close(s, code, reason) {
   if (!s._sid && !s._out.length) {
     // Nothing was sent, and nothing has come.
-    park(s);
-    setTimeout(function () {
-      end(s, code, reason, true);
-    }, 0);
+    s._owner._starts = true; // so it is told later
+    end(s, code, reason, true);
+    s._owner._starts = false;
   }
   queueClose(s, code, reason);
   s._closeAt = s._at() + s._lifetime;
@@ -87,17 +86,15 @@ export function park(s) {
 }
 
 export function unpark(s) {
-  if (!s._parked) return;
   s._parked = false;
   s._contact = s._at();
-  s._dropped();
   restart(s);
 }
 
 /** The page goes for good: the session is closed, by a beacon where no WebSocket can. */
 export function leave(s) {
   var frames, body;
-  if (s._ended || s._parked) return;
+  if (s._parked) return;
   if (!s._closing) queueClose(s, 1001, "");
   if (carries(s)) {
     flush(s);
@@ -124,7 +121,7 @@ export function receive(s, carrier, frames) {
     type = typeof frame === "string" ? frame.charAt(0) : "b";
     plain = plain && /[mbh]/.test(type);
     if (type === "e") carrier._last = frame.slice(1);
-    else if (type === "q" && carrier._role === PROBE) s._proven(carrier);
+    else if (type === "q") s._proven(carrier);
     else {
       try {
         answers = take(s, carrier, frame, now);
@@ -179,8 +176,10 @@ function takenUp(s, carrier, server) {
 
 /** The session has ended. `ackDue`: the server waits for the ack of its close. */
 function hasEnded(s, code, reason, clean, ackDue) {
-  if (ackDue && carries(s)) write(s, ["a" + acks(s)]);
-  else if (ackDue) acknowledgeClose(s, 4);
+  if (ackDue) {
+    if (carries(s)) write(s, ["a" + acks(s)]);
+    else acknowledgeClose(s, 3);
+  }
   s._over();
   drop(s);
   s._owner._closed(code, reason, !!clean);

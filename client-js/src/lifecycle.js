@@ -13,8 +13,8 @@ export function watch(owner) {
   function hear(event) {
     var s = owner._session, type = event.type;
     if (type === "online") check(s, true);
-    // A hidden page's timers are slow: what they have missed is done when it is seen again.
-    else if (type === "visibilitychange") root.document.hidden || turn(s);
+    // A hidden page's timers are slow: what is due is done before, and what they have missed when it is seen again.
+    else if (type === "visibilitychange") turn(s);
     else if (type === "pagehide" && !event.persisted) leave(s);
     else if (/freeze|hide/.test(type)) park(s);
     else unpark(s);

@@ -256,7 +256,7 @@ export function take(s, carrier, frame, now) {
       s._confirm = s._confirm || carrier._kind === STREAM;
       break;
     case "o":
-      if (s._sid && data.sid !== s._sid) s._refused(carrier, 0); // it opened another session
+      if (s._sid && data.sid !== s._sid) refused(carrier, 0); // it opened another session
       else if (!data.tenure || !s._follows || s._follows(carrier, [0, 0, data.tenure])) {
         s._sid = data.sid;
         s._server = data;

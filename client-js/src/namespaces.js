@@ -35,15 +35,14 @@ function problem(error) {
 export function events(session, options) {
   var members = {}, // by their names behind a "$"
     messages = [], // of the packet that is coming
-    late, // a timer for attachments
-    end;
+    late; // a timer for attachments
 
   /** A namespace of the session. It is asked for, unless this client is in it, or has asked. */
   function of(name, options) {
     var member = members["$" + name], k, value;
     var calls = 0;
     var owed = 0; // how many answers to come
-    var over = 1; // an error, when this client is not to be in
+    var over; // an error, when this client is not to be in
     if (!member) {
       member = members["$" + name] = {
         namespace: name,
@@ -103,7 +102,7 @@ export function events(session, options) {
 
         _asks: function (again) {
           if (!(over || again)) return;
-          if (end) throw end;
+          if (!(session.readyState < 3 || session._reopening)) throw over;
           session._put(pack(CONNECT, member.auth));
           over = 0;
           owed++;
@@ -171,10 +170,9 @@ export function events(session, options) {
         messages = [];
         late = clearTimeout(late);
         owed = 0;
-        if (!event.reopening) end = error;
-        leave("transport close", error, event.reopening);
+        leave("transport close", error, session._reopening);
       });
-      leave();
+      leave("closed");
     }
     for (k in options) {
       if ((value = options[k]) === undefined) continue;

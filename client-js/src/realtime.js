@@ -12,7 +12,7 @@ import { ignore, root } from "./root.js";
 
 var CONSTANTS = ["CONNECTING", "OPEN", "CLOSING", "CLOSED"];
 // After these a new session may do better (options.reopen): the server went, or the session was forgotten.
-var REOPENS = /^(100[16]|101[123]|44(04|08|1[014]))$/;
+var REOPENS = /^(1001|101[123]|44(04|08|1[014]))$/;
 
 function refuse(why) {
   throw TypeError("Realtime: " + why);
@@ -91,7 +91,7 @@ export function define(known, requests, durable) {
       // The first of an empty list is undefined, which is none.
       for (k = known.length; k-- && known[k].name !== names[i]; );
       transports[i] = known[k] || names[i];
-      if (!(transports[i] || 0).open) wrong("transports", "imported or built-in transports", names[i]);
+      if (!(transports[i] || 0).open) wrong("transports", "known or imported transports", names[i]);
     } while (++i < names.length);
     this._options.transports = transports;
     this._listeners = []; // [type, listener, once]
@@ -131,26 +131,26 @@ var prototype = {
     if (code === undefined) code = 1000;
     reason = reason === undefined ? "" : scalars(reason);
     if (!/^(1000|[34]\d\d\d)$/.test(code) || utf8Length(reason) > 123) {
-      refuse("a close code is 1000, 3000-4999; reason 0-123 bytes");
+      refuse("close code 1000, 3000-4999, reason 0-123 bytes");
     }
     if (this.readyState < 2) close(this._session, code, reason);
-    else {
-      // Nor is it opened again.
+    else if (this._reopening) {
+      // It is not opened again.
       this._reopening = clearTimeout(this._reopening);
       this._unwatch("remove");
     }
   },
 
   addEventListener: function (type, listener, options) {
-    var self = this, all = this._listeners, signal = options && options.signal, i;
+    var self = this, all = this._listeners, signal = options && options.signal, one = [type, listener, options && options.once], i;
     for (i = 0; i < all.length; i++) if (all[i][0] === type && all[i][1] === listener) return;
     if (signal) {
       if (signal.aborted) return;
       signal.addEventListener("abort", function () {
-        self.removeEventListener(type, listener);
+        if (one[1]) self.removeEventListener(type, listener); // it was not removed and added again
       });
     }
-    all.push([type, listener, options && options.once]);
+    all.push(one);
   },
 
   removeEventListener: function (type, listener) {
@@ -232,7 +232,7 @@ var prototype = {
   },
 
   _connect: function () {
-    this.readyState = 0;
+    this.readyState = this._reopening = 0;
     this.state = "connecting";
     this.transport = "";
     this.negotiation = [];
@@ -265,7 +265,7 @@ var prototype = {
   },
 
   _stateIs: function (state) {
-    if (state === this.state || this.readyState > 2) return;
+    if (state === this.state) return;
     this.state = state;
     this.readyState = state === "closing" ? 2 : 1; // open, detached and draining are one to a WebSocket
     this._tellState();
@@ -292,21 +292,18 @@ var prototype = {
     }
     this.readyState = 3;
     this.state = "closed";
-    this._reopening = reopens; // or the timer for that
-    if (reopens) {
-      this._reopening = setTimeout(function () {
-        self._connect();
-        self._tellState();
-      }, jittered(doubled(500, this._opens++, 30000)) + this._session._delay * 1000 * Math.random());
-      this._prepare();
-    }
+    this._reopening = reopens && setTimeout(function () {
+      self._connect();
+      self._tellState();
+    }, jittered(doubled(500, this._opens++, 30000)) + this._session._delay * 1000 * Math.random());
+    if (reopens) this._prepare();
     if (!wasClean) this._tell("error");
     this._tell("close", {
       code: code,
       reason: reason,
       wasClean: wasClean,
       unacknowledged: unacknowledged,
-      reopening: reopens
+      reopening: !!this._reopening
     });
     this._tellState();
     if (!this._reopening) this._unwatch("remove");

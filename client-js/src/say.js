@@ -2,13 +2,14 @@
 import { Carrier, endpoint, stop } from "./carrier.js";
 import { head, POLL } from "./machine.js";
 
-/** Makes one request of these frames, behind a head. `done` hears how it went, "" for well; late after `limit`, or what POSTs may take. */
-export function say(s, frames, done, limit) {
+/** Makes one request of these frames, behind a head. `done` hears how it went, "" for well. */
+export function say(s, frames, done) {
   var asker = new Carrier(s), post = s._current && s._current._transport.post, i;
   asker._kind = POLL;
+  asker._attached = true; // to nothing: an answer that says so is no news
   asker._timer = setTimeout(function () {
     asker.end("no answer in time");
-  }, Math.min(limit || s._grown(s._options.postTimeout, s._postsFailed), 2e9));
+  }, Math.min(s._grown(s._options.postTimeout, s._postsFailed), 2e9));
   asker.end = function (how) {
     if (asker._over) return;
     stop(asker);
@@ -27,12 +28,12 @@ export function say(s, frames, done, limit) {
   return asker;
 }
 
-/** Acks the server's close, which it waits for; up to three times more if it is refused, or not answered in time. */
-export function acknowledgeClose(s, tries) {
+/** Acks the server's close, which it waits for; up to so many `times` more if it is refused, or not answered in time. */
+export function acknowledgeClose(s, times) {
   say(s, [], function (how) {
-    if (how && tries > 1) {
+    if (how && times) {
       setTimeout(function () {
-        acknowledgeClose(s, tries - 1);
+        acknowledgeClose(s, times - 1);
       }, 1000);
     }
   });

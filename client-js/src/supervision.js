@@ -304,7 +304,6 @@ export function supervise(transports, rules, jitter, clock, make, does) {
     /** The session has ended. The shell lets go of every carrier. */
     _over: function () {
       isOver = true;
-      actions = [];
     }
   };
   return it;
@@ -323,7 +322,7 @@ export function supervise(transports, rules, jitter, clock, make, does) {
 
   /** What was started and is late, or held back; opening as a whole; a life that has become a good one. */
   function watch() {
-    if (!isOpen && due(it._openBy)) end("no transport got through in time");
+    if (!isOpen && !it._asking && due(it._openBy)) end("no transport got through in time");
     judge(it._newest);
     judge(it._beside);
     if (troubles && due(began + GOOD_LIFE)) ofUse();

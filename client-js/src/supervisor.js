@@ -62,7 +62,7 @@ function run(s, carrier) {
     else carrier._link = say(s, ["k" + carrier._gen], function (how) {
       if (how || !proof(s, carrier)) carrier.end(how || "no answer");
       else run(s, carrier);
-    }, s._options.attachTimeout)._link;
+    })._link;
     return;
   }
   carrier.secret = !s._sid && (s._auth !== undefined || s._owner._hasCursors);
@@ -84,9 +84,8 @@ export function drop(s) {
   stop(s._newest);
   stop(s._old);
   stop(s._beside);
-  s._at();
   s._dropped();
-  if (s._batch) unannounced(s);
+  unannounced(s);
   stop(s._batch);
   s._batch = null;
   places(s, (s._holds = false));
@@ -104,8 +103,10 @@ export function ended(s, carrier, how) {
   else if (!how && carrier._attached) s._answered(carrier, carrier._brings || s._received > carrier._from);
   else s._lost(carrier, (fails = how = how || "cut"));
   stop(carrier);
-  if (fails && carried) lost(s, carrier, how);
-  else if (fails) table(s);
+  if (fails) {
+    if (carried) lost(s, carrier, how);
+    else table(s);
+  }
   turn(s);
 }
 
@@ -199,10 +200,8 @@ function round(s, now) {
   if (s._due(s._closeAt)) end(s, 4412, "no answer in time");
   if (s._ended) return;
 
-  if (!s._batch && carrier) {
-    s._due(s._postAt);
-    s._due(ackDue(s, ackDelay(s, kind)));
-  }
+  s._due(s._postAt);
+  s._due(ackDue(s, ackDelay(s, kind)));
   count(s);
   due = s._deadline();
   if (due < NEVER) timer(s, Math.min(due - now, 2e9));
@@ -221,6 +220,6 @@ function watch(s, carrier) {
 export function check(s, another) {
   s._at();
   s._online(another);
-  if (another && s._batch) s._batch.end("another network"); // and is repeated at once
+  if (another && s._batch) s._batch.end("cut"); // and is repeated at once
   restart(s);
 }

@@ -17,7 +17,7 @@ export function ackDelay(s, kind) {
 /** Sends the next batch, if there is something to say and none is in flight. `judge`: the stream that waits for its test. */
 export function sendUp(s, now, kind, brings, judge) {
   var frames = [], carrier = s._newest, due = ackDue(s, ackDelay(s, kind)) <= now, asker;
-  if (!s._sid || s._batch || s._moved || now < s._postAt) return;
+  if (!s._sid || s._batch || s._moved || s._asking || now < s._postAt) return;
   // A plain poll brings everything along; nothing goes beside a poll that brings messages.
   if (kind === STREAM || (kind === HELD && !brings)) frames = batch(s, s._acked + 1);
   else if (!judge) return;

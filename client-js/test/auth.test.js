@@ -68,6 +68,19 @@ test("nothing is asked of the server before a promise is kept", async () => {
   assert.equal(open(page.socket.sent[0]).auth, SECRET);
 });
 
+test("who is asked may take any time, whatever happens to the page meanwhile", async () => {
+  const page = new Browser(code);
+  let keep;
+  const session = page.connect("/chat", { transports: ["websocket"], auth: new Promise((ok) => (keep = ok)) });
+  page.dispatch("online");
+  page.advance(600000);
+  keep(SECRET);
+  await settle();
+  page.socket.accept();
+  page.socket.say(opened());
+  assert.equal(session.state, "open");
+});
+
 for (const [what, auth] of Object.entries({
   "a promise that is broken": () => Promise.reject(new Error("no token")),
   "a function that throws": () => {
@@ -213,10 +226,47 @@ test("fresh data that are undefined are null on the wire", async () => {
   assert.equal(page.request("/v1/send").sent[1], "tnull");
 });
 
-test("fresh data that meet no answer do not hold the session up for ever", async () => {
+test("fresh data that meet no answer, or are to come later, are due again", async () => {
   const { page, session } = await expired(["websocket", "long_polling"], ["old", "new"]);
   page.request("/v1/send"); // and nobody answers
   page.advance(11000);
+  page.request("/v1/send").answer(503, ["x4503,carrier,0,busy"]);
+  page.advance(1000);
+  page.request("/v1/send").cut();
+  page.advance(1000);
+  assert.deepEqual(page.request("/v1/send").sent.slice(1), ['t"new"']);
+  assert.equal(page.pending("/v1/long_polling").length, 0);
+  page.request("/v1/send").answer(200, ["a0,0", "t"]);
   page.request("/v1/long_polling").answer(200, ["r0,0"]); // which has not failed, unlike the WebSocket
   assert.equal(session.state, "open");
+});
+
+test("fresh data that are refused end the session", async () => {
+  const { page, session } = await expired(["websocket", "long_polling"], ["old", "new", "newer"]);
+  page.request("/v1/send").answer(403, ["x4403,carrier,0,somebody else"]);
+  assert.deepEqual([closed(session).code, closed(session).reason], [4403, "somebody else"]);
+});
+
+test("fresh data that never meet an answer do not hold the session up for ever, nor outlive it", async () => {
+  const { page, session } = await expired(["websocket", "long_polling"], ["old", "new"]);
+  for (let i = 0; i < 200; i++) page.advance(1000);
+  assert.equal(closed(session).code, 4411);
+  assert.equal(page.timers.size, 0);
+});
+
+test("while fresh data are asked for nobody is asked again, and nothing goes up", async () => {
+  const page = new Browser(code);
+  let asked = 0, keep;
+  const auth = () => (asked++ ? new Promise((ok) => (keep = ok)) : "old");
+  const session = page.connect("/chat", { transports: ["long_polling"], auth, upgrade: false });
+  page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+  page.request("/v1/long_polling").answer(200, ["r0,0"]);
+  session.send("hello");
+  page.request("/v1/send").answer(401, ["x4401,carrier,0,expired"]);
+  page.request("/v1/long_polling").answer(401, ["x4401,carrier,0,expired"]);
+  page.advance(20000);
+  assert.deepEqual([asked, page.pending("/v1/send").length], [2, 0]);
+  keep("new");
+  await settle();
+  assert.deepEqual(page.request("/v1/send").sent.slice(1), ['t"new"']);
 });

@@ -204,7 +204,7 @@ export class Browser {
         browser.timers.set(++timers, { at: browser.now + Math.max(Math.ceil(delay || 0), 0), callback });
         return timers;
       },
-      clearTimeout: (id) => browser.timers.delete(id),
+      clearTimeout: (id) => void browser.timers.delete(id),
       addEventListener: (type, listener) => (browser.listeners[type] ||= new Set()).add(listener),
       removeEventListener: (type, listener) => browser.listeners[type]?.delete(listener)
     };

@@ -215,6 +215,17 @@ test("a listener ends with its signal", () => {
   assert.deepEqual(told, ["one"]);
 });
 
+test("and with no other's: one that was removed and added again stays", () => {
+  const { session, socket } = open();
+  const control = new AbortController(), told = [], listener = ({ data }) => told.push(data);
+  session.addEventListener("message", listener, { signal: control.signal });
+  session.removeEventListener("message", listener);
+  session.addEventListener("message", listener);
+  control.abort();
+  socket.say("mone");
+  assert.deepEqual(told, ["one"]);
+});
+
 test("any name may be a type, and once is once", () => {
   const { session, socket } = open();
   let told = 0;

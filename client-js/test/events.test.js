@@ -413,4 +413,23 @@ for (const [which, code] of Object.entries(scripts)) {
     assert.throws(() => chat.of("/more"), { code: "closed" });
     await assert.rejects(admin.call("a"), { code: "closed", data: 1000 });
   });
+
+  test(`${which}: where the page gives up in onclose no session follows, and nothing waits for one`, async () => {
+    const { chat, socket, session } = start(code, { options: { reopen: true } });
+    chat.timeout = Infinity;
+    const waits = chat.of("/admin").call("waits");
+    session.onclose = () => session.close();
+    socket.say("x1011,session,,failed");
+    await assert.rejects(waits, { code: "closed" });
+    assert.throws(() => chat.emit("a"), { code: "closed" });
+  });
+
+  test(`${which}: a session that is over has no events`, () => {
+    const page = new Browser(code);
+    const session = page.connect("/chat", {});
+    session.close();
+    page.advance(1);
+    for (let i = 0; i < 2; i++) assert.throws(() => page.window.events(session), { code: "closed", message: "closed" });
+    assert.deepEqual([...session.unacknowledged], []);
+  });
 }

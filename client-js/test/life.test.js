@@ -125,6 +125,15 @@ test("a page that is left closes its session by a beacon where it has no WebSock
   assert.deepEqual(closes(session), [1001]);
 });
 
+test("so it does where close() was called twice", () => {
+  const { page, session } = overPolls();
+  session.send("last words");
+  session.close();
+  session.close();
+  page.dispatch("pagehide", { persisted: false });
+  assert.deepEqual(JSON.parse(page.beacons[0].body).slice(1), ["mlast words", "c1000,"]);
+});
+
 test("what is too much for a beacon is given up, and the session still ends", () => {
   const { page, session } = overPolls();
   session.send("x".repeat(100000));
@@ -199,11 +208,9 @@ test("a hidden page whose timers are slow catches up when it is seen", () => {
     page.request("/v1/long_polling").cut();
     if (i < 3) page.advance(2000);
   }
-  page.now += 8000; // its timer has not fired
-  page.window.document.hidden = true;
   page.document("visibilitychange");
   assert.equal(page.pending("/v1/long_polling").length, 0);
-  page.window.document.hidden = false;
+  page.now += 8000; // its timer has not fired
   page.document("visibilitychange");
   page.request("/v1/long_polling").answer(200, ["r0,0", "mtwo"]);
   assert.deepEqual(messages(session), ["one", "two"]);

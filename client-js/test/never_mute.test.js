@@ -131,6 +131,22 @@ for (const transports of [["websocket"], ["sse"], ["xhr_streaming"], ["long_poll
   });
 }
 
+// -- what somebody else has answered --------------------------------------------------------------------------------------
+
+test("what is no answer to a send is taken for its acks, and for no more", () => {
+  for (const answer of ["r0,0", opened(), opened({ sid: "another" })]) {
+    const page = new Browser(code);
+    const session = page.connect("/chat", { transports: ["long_polling"] });
+    page.request("/v1/long_polling").answer(200, [opened({ transport: "long_polling" })]);
+    page.advance(0);
+    session.send("up");
+    page.request("/v1/send").answer(200, [answer]);
+    page.advance(1000);
+    page.request("/v1/send").answer(200, ["a1,1"]);
+    assert.deepEqual([session.state, session.unacknowledged.length], ["open", 0]);
+  }
+});
+
 // -- closing and opening again -----------------------------------------------------------------------------------------
 
 test("what is sent between a close and the next session goes with that, and is counted until then", () => {
@@ -165,6 +181,20 @@ test("what the old session left unacknowledged is told with its close, and is no
   assert.deepEqual(network.server.sessions[1].up, []);
 });
 
+test("what is sent to the next session behind its close goes nowhere, as with the first", () => {
+  const { page, network, session } = visit({ transports: ["long_polling"], reopen: true });
+  network.server.sessions[0].end(1011, "failed");
+  page.advance(5000);
+  assert.equal(session.state, "open");
+  session.send("before");
+  session.close();
+  session.send("behind");
+  session.close();
+  page.dispatch("pagehide", { persisted: false });
+  assert.deepEqual(JSON.parse(page.beacons[0].body).slice(1), ["mbefore", "c1000,"]);
+  assert.deepEqual([...session.unacknowledged], ["before", "behind"]);
+});
+
 test("close() in the gap: nothing is opened, and nobody listens any more", () => {
   const { page, network, session } = visit({ transports: ["websocket"], reopen: true });
   network.server.sessions[0].close(1012, "restart");
@@ -175,6 +205,31 @@ test("close() in the gap: nothing is opened, and nobody listens any more", () =>
   assert.equal(network.server.sessions.length, 1);
   assert.equal(page.timers.size, 0);
   assert.equal(Object.values(page.listeners).reduce((sum, set) => sum + set.size, 0), 0);
+});
+
+test("close() when the error is told: the close says that nothing is opened", () => {
+  const { page, network, session } = visit({ transports: ["websocket"], reopen: true });
+  session.onerror = () => session.close();
+  network.server.sessions[0].end(1011, "failed");
+  page.advance(60000);
+  assert.deepEqual(
+    session.log.filter(({ type }) => type === "close").map(({ code, reopening }) => [code, reopening]),
+    [[1011, false]]
+  );
+  assert.equal(network.server.sessions.length, 1);
+});
+
+test("online in a gap that is long: the next session has all its time from when it is opened", () => {
+  const page = new Browser(code);
+  const session = page.connect("/chat", { transports: ["websocket"], reopen: true });
+  page.run("Math").random = () => 0.99;
+  page.socket.accept();
+  page.socket.say(opened(), "g60", "x1012,session,0,restart");
+  page.dispatch("online");
+  page.advance(65000);
+  page.socket.accept();
+  page.socket.say(opened());
+  assert.equal(session.state, "open");
 });
 
 test("a page that is left in the gap tells no second close", () => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { supervise } from "../src/supervision.js";
+import { OPEN_TIMEOUT, supervise } from "../src/supervision.js";
 
 const vectors = JSON.parse(readFileSync(new URL(`../../tests/vectors/${"supervision"}.json`, import.meta.url), "utf8"));
 
@@ -29,7 +29,7 @@ const OF_CARRIERS = ["attached", "alive", "tested", "proven", "answered", "super
 
 function happen(supervision, carriers, [name, ...args]) {
   if (name === "set") supervision[member(args[0])] = args[1];
-  else if (name === "renewed") supervision._asking = false;
+  else if (name === "renewed") Object.assign(supervision, { _asking: false, _openBy: supervision._at() + OPEN_TIMEOUT }); // as restart() does
   else if (name === "rank") supervision._ranks = args[0].map((name) => supervision._all.find(({ _name }) => _name === name)).filter(Boolean);
   else {
     args = args.map((arg, i) => (TIMES[name]?.includes(i) ? milliseconds(arg) : arg));

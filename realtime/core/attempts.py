@@ -105,7 +105,7 @@ class Attempts:
 
     def _watch(self, now: float) -> None:
         """What was started and is late, or held back; opening as a whole; a life that has become a good one."""
-        if not self.is_open and self._due(self._open_by, now):
+        if not self.is_open and not self._renewing and self._due(self._open_by, now):
             self._end(4411, OPEN_TIMED_OUT)
         for carrier in (self.newest, self.beside):
             if carrier is None or carrier.attached or self.is_over:

@@ -299,6 +299,7 @@ class Supervision(Attempts):
     def renewed(self, now: float) -> None:
         """The server was given other auth data."""
         self._renewing = False
+        self._open_by = now + self.rules.open_timeout  # it may have taken a person's time, not the network's
 
     def online(self, now: float, another: bool) -> None:
         """The network is back, or the machine has slept: what seems to live may be dead. `another`: it is another one,

@@ -12,6 +12,7 @@ import realtime
 
 from ..brokers.servers import Server
 from ..client.test_durable import Switch, counting, switched
+from ..durable.process import Process
 from ..durable.test_processes import process, redis
 from ..patience import arrives, within
 from .node import Page, page
@@ -89,8 +90,8 @@ class Python:
 
 
 @needs_node
-async def test_both_clients_go_on_when_workers_are_killed(redis: Server) -> None:
-    """Processes over a real Redis, one after the other, each killed with messages on their way."""
+async def test_both_clients_go_on_when_workers_are_killed_or_told_to_go(redis: Server) -> None:
+    """Processes over a real Redis, one after the other, each with messages on their way: by SIGKILL, and by SIGTERM."""
     async with contextlib.AsyncExitStack() as stack:
         worker = await stack.enter_async_context(process(redis.url))
         switch = Switch(worker.url)
@@ -103,12 +104,12 @@ async def test_both_clients_go_on_when_workers_are_killed(redis: Server) -> None
             clients.append(Python(await realtime.connect(url, transports=transport, open_timeout=120.0)))
         for one in clients:
             assert await one.said() == {"data": "welcome"}
-        for _ in range(2):
+        for ends in (Process.kill, Process.go):
             before, worker = worker, await stack.enter_async_context(process(redis.url))
             for one in clients:
                 one.tell(str(EACH))
             switch.add(worker.url)
-            await before.kill()
+            await ends(before)
         for number in range(2 * EACH):
             for one in clients:
                 assert await one.said() == {"data": f"m{number} {number + 1}"}

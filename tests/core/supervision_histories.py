@@ -303,6 +303,17 @@ def nonces() -> Iterator[History]:
         ],
     )
     yield History(
+        "while the application is asked for other auth data nothing is late",
+        (WS,),
+        [
+            (0.0, "", "start 1 websocket carry"),
+            (0.1, "refused 1 4401 expired", "renew"),
+            (60.0, "", ""),
+            (600.0, "renewed", "anew; start 2 websocket carry"),
+            (605.01, "", "stop 2"),
+        ],
+    )
+    yield History(
         "what opens by the old nonce is let go of",
         (WS, LONG),
         [
