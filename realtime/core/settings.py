@@ -42,6 +42,8 @@ OnFull = Literal["wait", "drop_oldest", "close"]
 OnRate = Literal["slow", "close"]
 
 INFINITE = float("inf")
+# Whole numbers above this are no float's, in which times are reckoned.
+LARGEST = 1e308
 # So many characters of a wrong value are shown.
 SHOWN = 80
 
@@ -123,7 +125,7 @@ def number(least: float = 0.0, most: float = INFINITE, *, unit: str = "seconds",
     bound += " and finite" if most == INFINITE else f" and at most {most:g}"
 
     def fits(value: float) -> bool:
-        return (value > least if above else value >= least) and value <= most and value < INFINITE
+        return (value > least if above else value >= least) and value <= most and value <= LARGEST
 
     return Rule(f"a number of {unit} {bound}", _is_number, fits)
 
@@ -213,7 +215,10 @@ def unknown_transport(name: str, known: Collection[str], owner: str) -> LocalPro
 
 def shown(value: object) -> str:
     """A value as an error shows it."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # of somebody's own class
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
