@@ -306,7 +306,8 @@ MISTAKES = [
         "a setting of the wrong type",
         lambda b: anything.Server(ping_interval="10s"),
         TypeError,
-        "ping_interval='10s': takes a number of seconds above 0 and finite, or None for no pings, not str",
+        "ping_interval='10s': takes a number of seconds above 0 and at most 1,000,000,000, or None for no pings,"
+        " not str",
     ),
     Mistake(
         "a transport misspelt",

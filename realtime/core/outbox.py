@@ -8,7 +8,6 @@ Pure data; knows nothing of carriers, time or encodings.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from itertools import islice
 
 from .errors import RemoteProtocolError
@@ -141,11 +140,6 @@ class Outbox:
         self.appended += 1
         self._bytes = kept = self._bytes + item.size
         return 2 * (len(self._sent) + len(self.waiting)) >= self._max_messages or 2 * kept >= self._max_bytes
-
-    def append_group(self, items: Sequence[Outgoing]) -> None:
-        """Queues the messages of an Outgoing.group(), of which a peer gets all or none as long as the session lives."""
-        for item in items:
-            self.append(item)
 
     def make_room(self, size: int, messages: int = 1) -> bool:
         """Drops the oldest unnumbered messages until a message of `size` bytes fits, or a group of so many messages and

@@ -114,15 +114,16 @@ def check(name: str, value: object, rule: Rule) -> None:
         raise LocalProtocolError(f"{name}={shown(value)}: takes {rule.takes}")
 
 
-def whole(least: int) -> Rule:
-    """A count or a size."""
-    return Rule(f"a whole number of at least {least:,}", _is_whole, lambda value: value >= least)
+def whole(least: int, most: float = INFINITE) -> Rule:
+    """A count or a size, from `least` to `most`."""
+    bound = "" if most == INFINITE else f" and at most {most:,}"
+    return Rule(f"a whole number of at least {least:,}{bound}", _is_whole, lambda value: least <= value <= most)
 
 
 def number(least: float = 0.0, most: float = INFINITE, *, unit: str = "seconds", above: bool = False) -> Rule:
     """A time or a rate, from `least` (or `above` it) to `most`; always finite."""
     bound = f"above {least:g}" if above else f"of at least {least:g}"
-    bound += " and finite" if most == INFINITE else f" and at most {most:g}"
+    bound += " and finite" if most == INFINITE else f" and at most {most:,.15g}"
 
     def fits(value: float) -> bool:
         return (value > least if above else value >= least) and value <= most and value <= LARGEST
