@@ -110,7 +110,7 @@ class Handlers:
         asyncio.TaskGroup raises, are what is in them."""
         machine, now = session._machine, self._clock.now()
         # The end of its own session is nothing to report.
-        over = session.closed or machine.closing is not None
+        over = machine.over
         rest: BaseException | None = error
         if over and isinstance(error, BaseExceptionGroup):
             rest = error.split(SessionClosed)[1]

@@ -204,8 +204,9 @@ class Room:
     def __bool__(self) -> bool:
         return True
 
-    def __iter__(self) -> Iterator[Receiver]:
-        """The members in this process, by time of joining."""
+    def __iter__(self) -> Iterator[Any]:
+        """The members in this process, by time of joining: what has joined, each a Session, an EventSession or a
+        StompClient."""
         return iter(tuple(self._hub.members(self.name)))
 
     def __contains__(self, member: object) -> bool:

@@ -165,7 +165,7 @@ class Server:
             called = " (it has to be called)" if callable(path) else f", not {shown(path)}"
             raise TypeError(f'@rt.endpoint takes the path of the endpoint: @rt.endpoint("/chat"){called}')
         if not path.startswith("/") or path.endswith("/") or "{" in path:
-            right = "/" + path.translate({ord("{"): None, ord("}"): None}).strip("/")
+            right = "/" + (path.translate({ord("{"): None, ord("}"): None}).strip("/") or "chat")
             raise LocalProtocolError(
                 f'an endpoint\'s path starts with "/", does not end with one, and has no variables: "{right}",'
                 f" not {path!r}"

@@ -271,6 +271,10 @@ class Identities:
     # -- closings that were not heard ----------------------------------------------------------------------------------
 
     async def _begin(self, closings: LocalRoom) -> None:
+        """Reads them as soon as the broker is reached, so that few are let in before, whom what was closed in the
+        minute before this worker began would meet; and behind the subscription."""
+        await self._store.reached(CLOSINGS)
+        self._gap()
         await closings.live()
         self._gap()
 

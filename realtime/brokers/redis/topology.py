@@ -20,6 +20,9 @@ from ...core.errors import LocalProtocolError
 
 __all__ = ["Topology", "shown", "topology_of"]
 
+# A connection is made, and its first questions are answered, within so many times what one answer may take.
+CONNECTING = 2
+
 
 class Topology(Protocol):
     """Which node has which part of the keys, and how to reach it."""
@@ -58,12 +61,17 @@ def _options(timeout: float) -> dict[str, Any]:
     }
 
 
-async def _connected(make: Callable[[], Any]) -> AbstractConnection:
+async def _connected(make: Callable[[], Any], limit: float) -> AbstractConnection:
+    """A connection on which its Redis has answered, within so many seconds: whoever accepts one may never say a word.
+    Raises RedisError and OSError."""
     connection: Any = make()
     try:
-        await connection.connect()
-    except BaseException:
+        async with asyncio.timeout(limit):
+            await connection.connect()
+    except BaseException as error:
         await connection.disconnect(nowait=True)  # it may be half there
+        if isinstance(error, TimeoutError):
+            raise TimeoutError(f"no answer to a new connection within {limit:g} s") from None
         raise
     return cast(AbstractConnection, connection)
 
@@ -73,15 +81,16 @@ class _One:
 
     sharded = False
 
-    def __init__(self, url: str, pool: Any) -> None:
+    def __init__(self, url: str, pool: Any, limit: float) -> None:
         self._pool = pool
         self._name = shown(url)
+        self._limit = limit
 
     async def nodes(self, keys: Sequence[str]) -> list[str]:
         return [self._name] * len(keys)
 
     async def connect(self, node: str) -> AbstractConnection:
-        return await _connected(self._pool.make_connection)
+        return await _connected(self._pool.make_connection, self._limit)
 
     async def close(self) -> None:
         await self._pool.disconnect()
@@ -96,7 +105,7 @@ class _Single(_One):
             del options["socket_keepalive"]
         elif (database := urlsplit(url).path.strip("/")) and not database.isdecimal():
             raise ValueError("redis-py would take the first")
-        super().__init__(url, ConnectionPool.from_url(url, **options))
+        super().__init__(url, ConnectionPool.from_url(url, **options), CONNECTING * timeout)
 
 
 class _Sentinel(_One):
@@ -122,7 +131,8 @@ class _Sentinel(_One):
         of_sentinels["socket_timeout"] = timeout
         sentinel: Any = Sentinel
         self._sentinel = sentinel([_address(host, 26379) for host in hosts.split(",")], 0, of_sentinels)
-        super().__init__(url, self._sentinel.master_for(service, **options).connection_pool)
+        pool = self._sentinel.master_for(service, **options).connection_pool
+        super().__init__(url, pool, CONNECTING * timeout * (1 + len(self._sentinel.sentinels)))
 
     async def close(self) -> None:
         await super().close()
@@ -158,7 +168,7 @@ class _Cluster:
         if found is None:
             raise OSError(f"{node} is no node of the cluster any more")
         options = {**found.connection_kwargs, "retry": Retry(NoBackoff(), 0), "socket_timeout": None}
-        return await _connected(lambda: found.connection_class(**options))
+        return await _connected(lambda: found.connection_class(**options), CONNECTING * self._timeout)
 
     async def close(self) -> None:
         if self._asking is not None:
