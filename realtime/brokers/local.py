@@ -294,11 +294,6 @@ class Joining:
         """Whether its member has left, or stands among the others."""
         return self._room.joining.get(self._receiver) is not self
 
-    def give_up(self) -> None:
-        """It is not to be in the room: run() has failed."""
-        if not self._over:
-            del self._room.joining[self._receiver]
-
     def left(self) -> None:
         """The member has left before it was there: run() ends."""
         self._news.set()

@@ -79,6 +79,7 @@ class Rooms:
         self.timeout: float = timeout  # for how many seconds the store is waited for
         self.timing: Timing = timing  # of leases
         self._local: dict[str, LocalRoom] = {}
+        self._joining: dict[Receiver, set[str]] = {}  # the rooms that each joins, or has joined, behind a snapshot
         self.tasks: Tasks = Tasks("rooms", log)
         self._attending = Attending(store, timing.lease)
         self._publishing = Publishing(store, self.worker, timeout, self._acknowledged)
@@ -90,9 +91,9 @@ class Rooms:
     async def start(self) -> None:
         """Begins. Does not wait for the broker."""
         await self._store.start(self.worker, self)
-        self.tasks.begin(self._renew())
-        self.tasks.begin(self._compare())
-        self.tasks.begin(self._sweep())
+        self.tasks.keep_up(self._renew)
+        self.tasks.keep_up(self._compare)
+        self.tasks.keep_up(self._sweep)
 
     async def close(self) -> None:
         """Ends. The members of this worker are not present any more."""
@@ -175,10 +176,12 @@ class Rooms:
         joining = room.joining[receiver] = Joining(
             room, receiver, self._store, after=after, last=last, timeout=self.timeout
         )
+        self._joining.setdefault(receiver, set()).add(room.name)
         try:
             await joining.run()
         except BaseException as error:
-            joining.give_up()
+            if room.joining.get(receiver) is joining:
+                self.left(receiver, room.name)
             if isinstance(error, TimeoutError):
                 raise self._too_late("the room could not be read, and was not joined,") from None
             raise
@@ -197,6 +200,10 @@ class Rooms:
 
     def left(self, receiver: Receiver, name: str) -> None:
         """A receiver has left the hub's room, or is to leave before it is there."""
+        if (names := self._joining.get(receiver)) is not None:
+            names.discard(name)
+            if not names:
+                del self._joining[receiver]
         room = self._local.get(name)
         if room is not None:
             joining = room.joining.pop(receiver, None)
@@ -208,9 +215,8 @@ class Rooms:
 
     def left_all(self, receiver: Receiver) -> None:
         """A receiver ends; what it is joining, it joins no more."""
-        for name, room in tuple(self._local.items()):
-            if receiver in room.joining:
-                self.left(receiver, name)
+        for name in tuple(self._joining.get(receiver, ())):
+            self.left(receiver, name)
 
     # -- sending, closing and watching ---------------------------------------------------------------------------------
 
