@@ -527,11 +527,19 @@ async def test_processes_hear_each_other_in_one_order_and_the_killed_is_missed(o
 # -- what is warned of, and what is not said ---------------------------------------------------------------------------
 
 
-async def test_who_accepts_a_connection_and_never_answers_is_not_waited_for() -> None:
+@pytest.mark.parametrize("named", [False, True], ids=["alone", "named by a Sentinel"])
+async def test_who_accepts_a_connection_and_never_answers_is_not_waited_for(named: bool) -> None:
     """Such as a proxy, or a machine that dies in this moment: the next connection may come to the Redis again."""
     held: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda reader, writer: held.append(writer), "127.0.0.1", 0)
-    topology = topology_of(f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}", 0.01)
+    address = server.sockets[0].getsockname()[:2]
+    place = f"127.0.0.1:{address[1]}"
+    topology: Any = topology_of(f"redis+sentinel://{place}/x" if named else f"redis://{place}", 0.01)
+
+    async def master() -> Any:
+        return address
+
+    topology._pool.get_master_address = master
     with pytest.raises(TimeoutError, match=r"no answer to a new connection within 0\.02 s"):
         await arrives(topology.connect(""))
     await topology.close()

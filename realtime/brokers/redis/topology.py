@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
@@ -61,17 +61,25 @@ def _options(timeout: float) -> dict[str, Any]:
     }
 
 
+async def _in_time(limit: float, connecting: Awaitable[None]) -> None:
+    """Waits until a connection is made, and its Redis has answered on it, for so many seconds: whoever accepts one may
+    never say a word. Raises TimeoutError."""
+    timeout = asyncio.timeout(limit)
+    try:
+        async with timeout:
+            await connecting
+    except TimeoutError:
+        if not timeout.expired():
+            raise
+        raise TimeoutError(f"no answer to a new connection within {limit:g} s") from None
+
+
 async def _connected(make: Callable[[], Any], limit: float) -> AbstractConnection:
-    """A connection on which its Redis has answered, within so many seconds: whoever accepts one may never say a word.
-    Raises RedisError and OSError."""
     connection: Any = make()
     try:
-        async with asyncio.timeout(limit):
-            await connection.connect()
-    except BaseException as error:
+        await _in_time(limit, connection.connect())
+    except BaseException:
         await connection.disconnect(nowait=True)  # it may be half there
-        if isinstance(error, TimeoutError):
-            raise TimeoutError(f"no answer to a new connection within {limit:g} s") from None
         raise
     return cast(AbstractConnection, connection)
 
@@ -89,8 +97,11 @@ class _One:
     async def nodes(self, keys: Sequence[str]) -> list[str]:
         return [self._name] * len(keys)
 
+    def _make(self) -> Any:
+        return self._pool.make_connection()
+
     async def connect(self, node: str) -> AbstractConnection:
-        return await _connected(self._pool.make_connection, self._limit)
+        return await _connected(self._make, self._limit)
 
     async def close(self) -> None:
         await self._pool.disconnect()
@@ -133,6 +144,13 @@ class _Sentinel(_One):
         self._sentinel = sentinel([_address(host, 26379) for host in hosts.split(",")], 0, of_sentinels)
         pool = self._sentinel.master_for(service, **options).connection_pool
         super().__init__(url, pool, CONNECTING * timeout * (1 + len(self._sentinel.sentinels)))
+        self._limit_of_master = CONNECTING * timeout
+
+    def _make(self) -> Any:
+        connection = super()._make()
+        connect_to = connection.connect_to
+        connection.connect_to = lambda address: _in_time(self._limit_of_master, connect_to(address))
+        return connection
 
     async def close(self) -> None:
         await super().close()
