@@ -91,9 +91,9 @@ class Rooms:
     async def start(self) -> None:
         """Begins. Does not wait for the broker."""
         await self._store.start(self.worker, self)
-        self.tasks.begin(self._renew())
-        self.tasks.begin(self._compare())
-        self.tasks.begin(self._sweep())
+        self.tasks.keep_up(self._renew)
+        self.tasks.keep_up(self._compare)
+        self.tasks.keep_up(self._sweep)
 
     async def close(self) -> None:
         """Ends. The members of this worker are not present any more."""

@@ -89,10 +89,10 @@ class Directory:
 
     def start(self) -> None:
         """Begins to register, as soon as the store is reached."""
-        self._tasks.begin(self._live())
-        self._tasks.begin(self._renew_claims())
-        self._tasks.begin(self._renew_counts())
-        self._tasks.begin(self._keeping.run())
+        self._tasks.keep_up(self._live)
+        self._tasks.keep_up(self._renew_claims)
+        self._tasks.keep_up(self._renew_counts)
+        self._tasks.keep_up(self._keeping.run)
 
     async def leave(self) -> None:
         """Writes what is left to be written, and gives up this worker's place: in five seconds at most."""

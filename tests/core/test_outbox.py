@@ -355,14 +355,27 @@ def test_a_note_alone_cannot_make_room() -> None:
     box = outbox("a", max_messages=1)
     assert not box.make_room(1)
     box.drop_new()
+    assert box.dropped == 1
+    assert give(box, 1) == (1, ["ma", "d1"])
+
+
+def test_nothing_is_dropped_in_vain() -> None:
+    """What may not be dropped, sent or to be kept, leaves no room: neither what waits is dropped, nor a part of it."""
+    box = outbox("sent 1", *"abc", sent=1, max_messages=10, max_bytes=9)
+    kept = Group("kept", kept=True).parts[0]
+    assert not box.make_room(4)
+    assert (box.dropped, [item.data for item in box.waiting]) == (0, ["a", "b", "c"])
+    assert box.make_room(2)
+    assert (box.dropped, [item.kind for item in box.waiting]) == (2, ["d", "m"])
+    box.append(kept)
+    box.acknowledge(1, 1)
+    assert not box.make_room(6)
     assert box.dropped == 2
-    assert give(box, 1) == (1, ["d2"])
 
 
 def test_a_note_that_was_numbered_stays_and_a_new_run_gets_its_own() -> None:
-    box = outbox("a", max_messages=1)
-    box.make_room(1)
-    box.drop_new()
+    box = outbox(max_messages=1)
+    box.drop_new(2)
     box.peek(1, *ALL)
     box.drop_new()
     assert give(box, 1) == (1, ["d2", "d1"])

@@ -36,6 +36,30 @@ async def test_a_session_says_its_tenure_and_counts(place: Place) -> None:
     assert (await record(one, raw.sid)).stage is Stage.ENDED
 
 
+async def test_a_store_that_fails_as_none_should_is_asked_again(
+    place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await place.worker(counting)
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.until("mwelcome")
+    keeper = one.rt._service.keeper
+    assert keeper is not None
+    put, failures = keeper.records.put, [RuntimeError("of a store"), RuntimeError("of a store")]
+
+    async def fails_twice(*args: Any) -> str:
+        if failures:
+            raise failures.pop()
+        return await put(*args)
+
+    monkeypatch.setattr(keeper.records, "put", fails_twice)
+    await raw.say("a")
+    await raw.until("ma 1")
+    assert [r.getMessage() for r in caplog.records if r.exc_info] == [
+        f"! session {one.sessions[0].label}: the store has failed, and is asked again"
+    ]
+
+
 async def test_a_client_without_the_rules_gets_an_ordinary_session(place: Place) -> None:
     seen: list[tuple[bool, bool, bool]] = []
 
