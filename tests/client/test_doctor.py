@@ -323,14 +323,14 @@ async def test_http_and_https_are_mixed_up(tmp_path: Path) -> None:
     async with serve(realtime.Server()) as plain, encrypted:  # which has started
         http = encrypted.make_url("/realtime/echo").with_scheme("http")
         for url, state, words, advice in (
-            (plain.make_url("/realtime/echo").with_scheme("https"), "unreachable", NO_TLS, ()),
-            (http.with_scheme("https"), "unreachable", "is not trusted: self-signed certificate", ()),
-            (http, "cut", "without an answer", ("If TLS is spoken at that port, the URL begins with https:.",)),
+            (plain.make_url("/realtime/echo").with_scheme("https"), "unreachable", NO_TLS, ""),
+            (http.with_scheme("https"), "untrusted", "is not trusted: self-signed certificate", "SSL_CERT_FILE="),
+            (http, "cut", "without an answer", "If TLS is spoken at that port, the URL begins with https:."),
         ):
             found = await examine(url, transports=["websocket", "polling"])
             assert states(found) == {"websocket": state, "polling": state}
             assert re.search(words, found.findings[0].what)
-            assert found.advice[1:] == advice
+            assert advice in "".join(found.advice[-1:])
             with pytest.raises(realtime.NegotiationError, match=words):
                 await realtime.connect(url, backoff=(0.01, 0.02))
 

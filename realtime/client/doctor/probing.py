@@ -278,7 +278,8 @@ def blocked_by(error: BaseException) -> Blocked:
             return Blocked("refused", "the forward proxy wants a user name and password (HTTP 407)", status=407)
         return Blocked("refused", f"the forward proxy refuses the connection with HTTP {error.status}")
     if isinstance(error, aiohttp.ClientSSLError):
-        return Blocked("unreachable", tls_error(error))
+        untrusted = isinstance(error, aiohttp.ClientConnectorCertificateError)
+        return Blocked("untrusted" if untrusted else "unreachable", tls_error(error))
     if isinstance(error, aiohttp.ClientConnectorError):
         which = "the forward proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else "the server"
         return Blocked("unreachable", f"cannot connect to {which}, {connect_error(error)}")

@@ -37,6 +37,10 @@ CUT = (
 )
 KILLED = "{names}: opened and cut at once. Look for a firewall or antivirus that inspects traffic, or use https."
 TLS = "If TLS is spoken at that port, the URL begins with https:."
+STRANGER = (
+    "Browsers will not take the server's certificate either. Where its authority is your own, name that in the"
+    " environment: SSL_CERT_FILE=/path/to/authority.pem."
+)
 DARK = (
     "UDP does not get through to port {port} of {host}, or not back: open it for UDP in firewalls and containers"
     " (docker: -p {port}:{port}/udp), and see that what spreads the load passes UDP too. Until then who wants"
@@ -114,6 +118,8 @@ def remedies(findings: Sequence[Finding], target: Target) -> tuple[str, ...]:
         advice.append(KILLED.format(names=_names(killed)))
         if not target.realtime and target.url.scheme == "http":
             advice.append(TLS)
+    if any(finding.transport != WEBTRANSPORT.name for finding in found("untrusted")):
+        advice.append(STRANGER)
     if silent := found("mute", "hung"):
         advice.append(SILENT.format(names=_names(silent)))
     if found("astray"):
