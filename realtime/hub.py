@@ -247,7 +247,8 @@ class Hub:
         """The rooms that go over the broker. Raises BrokerError while the server does not run."""
         if self.shared is None:
             raise BrokerError(
-                "rooms over a broker work from the server's start to its end: call realtime.setup(app, rt)"
+                "rooms that have a broker, or keep something, work while the server runs: it has not started, after"
+                " realtime.setup(app, rt), or has ended"
             )
         return self.shared
 

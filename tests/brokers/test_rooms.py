@@ -493,7 +493,7 @@ async def test_health(workers: Workers) -> None:
 async def test_rooms_work_while_the_server_runs(broker: MemoryBroker | RedisBroker) -> None:
     rt = realtime.Server(broker=broker)
     assert rt.health() == (False, ("the server has not started",))
-    with pytest.raises(BrokerError, match="from the server's start to its end"):
+    with pytest.raises(BrokerError, match="work while the server runs"):
         await rt.room("a").send("hello")
 
 
