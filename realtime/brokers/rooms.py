@@ -163,12 +163,12 @@ class Rooms:
         there = receiver in self._hub.members(room.name) or receiver in room.joining
         try:
             async with asyncio.timeout(self.timeout):
-                await room.live()
+                stays = await room.live_for(receiver)
         except TimeoutError:
             raise self._too_late("the room could not be joined") from None
         position = room.follower.position
         assert position is not None
-        if there or receiver in self._hub.members(room.name) or receiver in room.joining:
+        if not stays or there or receiver in self._hub.members(room.name) or receiver in room.joining:
             return Joined(position.cursor, False)
         receiver._check_member()
         if not last and after is None:
@@ -206,6 +206,7 @@ class Rooms:
                 del self._joining[receiver]
         room = self._local.get(name)
         if room is not None:
+            room.entering.pop(receiver, None)
             joining = room.joining.pop(receiver, None)
             if joining is not None:
                 joining.left()

@@ -62,7 +62,7 @@ class RoomMember(Session):
     _doing: asyncio.Task[None] | None
     _holding: Holder
     _machine: DurableMachine
-    _moving: asyncio.Lock  # held by who joins a room
+    _moving: asyncio.Lock  # held by who joins a room, or leaves one
     _rooms: SessionRooms
     _turn: Turn | None
 
@@ -145,17 +145,19 @@ class RoomMember(Session):
         Session.leave()."""
         check_room(room)
         self._check_loop()
-        if called_in is not None and called_in is self._turn:
-            called_in.leave(room)
+        async with self._moving:  # behind a join that is under way
+            own = called_in is not None and called_in is self._turn
+            if own:
+                self._turn_now().leave(room)
+            else:
+                self._turn_now().overtaken(room)
+            there = room in self._rooms.joined
             self._hub.leave(self, room)
             self._rooms.left(room)
-            return
-        self._turn_now().overtaken(room)
-        there = room in self._rooms.joined
-        self._hub.leave(self, room)
-        self._rooms.left(room)
-        if there:
-            await self._stored(self._move(((room, None),), ()))
+            if own or not there:
+                return
+            stored = self._move(((room, None),), ())
+        await self._stored(stored)
 
     def _turn_now(self) -> Turn:
         """The turn that the handler is in, for others; where it is in none, one that is nobody's."""

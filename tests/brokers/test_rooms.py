@@ -316,6 +316,25 @@ async def test_who_ends_leaves_its_own_rooms_and_none_is_looked_at_that_others_a
         await asyncio.gather(joining, return_exceptions=True)
 
 
+async def test_who_leaves_before_it_is_in_is_not() -> None:
+    rt = realtime.Server(broker=MemoryBroker())
+    configure(rt)
+    async with serving(rt) as one:
+        _, session = await one.parked("websocket")
+        for room in ("plain", "kept/a", "short/a"):
+            first = asyncio.create_task(session.join(room, history=3 * (room != "plain")))
+            await asyncio.sleep(0)
+            await session.leave(room)
+            again = asyncio.create_task(session.join(room)) if room == "short/a" else None
+            await arrives(first)
+            if again is not None:  # the later join is another matter
+                await arrives(again)
+            assert (session in rt.room(room)) is (again is not None)
+        rooms = rt._service.sessions.hub.rooms
+        assert [room for room in rooms._local if room[:1] != RESERVED] == ["short/a"]
+        assert not rooms._local["short/a"].entering
+
+
 # -- presence ----------------------------------------------------------------------------------------------------------
 
 
