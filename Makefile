@@ -76,7 +76,7 @@ chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos.durable $(ARGS)
 
 $(VENV)/.demo: pyproject.toml
-	@VENV=$(VENV) sh .ci/setup ""
+	@VENV=$(VENV) sh .ci/setup "[redis]"
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml .ci/setup .ci/boxes .ci/node .ci/clients .ci/browsers client-js/package-lock.json \

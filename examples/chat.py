@@ -13,6 +13,7 @@ from aiohttp import web
 
 import realtime
 
+FRESH = {"Cache-Control": "no-cache"}  # another example may have had this address
 HERE = Path(__file__).parent
 
 rt = realtime.Server()
@@ -40,11 +41,11 @@ async def chat(session: realtime.Session) -> None:
 
 
 async def page(request: web.Request) -> web.FileResponse:
-    return web.FileResponse(HERE / "chat.html")
+    return web.FileResponse(HERE / "chat.html", headers=FRESH)
 
 
 async def legacy(request: web.Request) -> web.FileResponse:
-    return web.FileResponse(HERE / "legacy.html")
+    return web.FileResponse(HERE / "legacy.html", headers=FRESH)
 
 
 def make_app() -> web.Application:

@@ -17,6 +17,7 @@ from aiohttp import web
 
 import realtime
 
+FRESH = {"Cache-Control": "no-cache"}  # another example may have had this address
 rt = realtime.Server(allowed_origins="*")  # for a page of any origin; name yours
 events = realtime.Events()
 rt.endpoint("/chat", socketio="/socket.io")(events)
@@ -99,7 +100,7 @@ async def page(request: web.Request) -> web.FileResponse:
     path = PAGE / FILES[request.path]
     if not path.is_file():
         raise web.HTTPNotFound(text="Socket.IO's client is not there: cd examples/events_page && npm install")
-    return web.FileResponse(path)
+    return web.FileResponse(path, headers=FRESH)
 
 
 def make_app() -> web.Application:

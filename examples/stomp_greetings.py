@@ -14,6 +14,7 @@ from aiohttp import web
 
 import realtime
 
+FRESH = {"Cache-Control": "no-cache"}  # another example may have had this address
 HERE = Path(__file__).parent
 
 rt = realtime.Server()
@@ -38,7 +39,7 @@ async def hello(client: realtime.StompClient, message: realtime.StompMessage) ->
 
 
 async def page(request: web.Request) -> web.FileResponse:
-    return web.FileResponse(HERE / "stomp_greetings.html")
+    return web.FileResponse(HERE / "stomp_greetings.html", headers=FRESH)
 
 
 def make_app() -> web.Application:

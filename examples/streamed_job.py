@@ -12,13 +12,13 @@ import asyncio
 import collections
 import contextlib
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 from aiohttp import web
 
 import realtime
 
+FRESH = {"Cache-Control": "no-cache"}  # another example may have had this address
 LINES = 2000
 END = "the end"
 
@@ -51,17 +51,17 @@ def make_app(pause: float = 0.02) -> web.Application:
         await session.wait_closed()
 
     async def page(request: web.Request) -> web.FileResponse:
-        return web.FileResponse(Path(__file__).with_name("streamed_job.html"))
+        return web.FileResponse(Path(__file__).with_name("streamed_job.html"), headers=FRESH)
 
-    async def stop(app: web.Application) -> AsyncIterator[None]:
-        yield
+    async def stop(app: web.Application) -> None:
+        """Jobs end before the server, whose rooms they send to."""
         for task in tuple(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     app = web.Application()
     app.router.add_get("/", page)
-    app.cleanup_ctx.append(stop)
+    app.on_shutdown.append(stop)  # before that of setup()
     realtime.setup(app, rt)
     return app
 

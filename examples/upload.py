@@ -19,6 +19,7 @@ from aiohttp import web
 
 import realtime
 
+FRESH = {"Cache-Control": "no-cache"}  # another example may have had this address
 PIECE = 65_536  # bytes
 
 rt = realtime.Server()
@@ -67,7 +68,7 @@ async def run(url: str, path: Path) -> str:
 
 
 async def page(request: web.Request) -> web.FileResponse:
-    return web.FileResponse(Path(__file__).with_name("upload.html"))
+    return web.FileResponse(Path(__file__).with_name("upload.html"), headers=FRESH)
 
 
 def make_app() -> web.Application:

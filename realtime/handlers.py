@@ -96,7 +96,7 @@ class Handlers:
         if cancelled:
             result = Result.CANCELLED
             machine.close(1011, "the handler was cancelled", now)
-        elif isinstance(error, Exception):
+        elif error is not None:
             result = self._raised(session, error)
         machine.close(1000, "", now)
         self._done(session, now - session._handled_since, result)
@@ -105,11 +105,12 @@ class Handlers:
             ending.pop(session, None)
         del self.tasks[session]
 
-    def _raised(self, session: Session, error: Exception) -> Result:
-        """A handler has raised. Groups, which asyncio.TaskGroup raises, are what is in them."""
+    def _raised(self, session: Session, error: BaseException) -> Result:
+        """A handler has raised, whatever that is: what a test's framework fails by is no Exception. Groups, which
+        asyncio.TaskGroup raises, are what is in them."""
         machine, now = session._machine, self._clock.now()
         # The end of its own session is nothing to report.
-        over = session.closed or machine.closing is not None
+        over = machine.over
         rest: BaseException | None = error
         if over and isinstance(error, BaseExceptionGroup):
             rest = error.split(SessionClosed)[1]

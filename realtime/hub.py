@@ -204,8 +204,9 @@ class Room:
     def __bool__(self) -> bool:
         return True
 
-    def __iter__(self) -> Iterator[Receiver]:
-        """The members in this process, by time of joining."""
+    def __iter__(self) -> Iterator[Any]:
+        """The members in this process, by time of joining: what has joined, each a Session, an EventSession or a
+        StompClient."""
         return iter(tuple(self._hub.members(self.name)))
 
     def __contains__(self, member: object) -> bool:
@@ -246,7 +247,8 @@ class Hub:
         """The rooms that go over the broker. Raises BrokerError while the server does not run."""
         if self.shared is None:
             raise BrokerError(
-                "rooms over a broker work from the server's start to its end: call realtime.setup(app, rt)"
+                "rooms that have a broker, or keep something, work while the server runs: it has not started, after"
+                " realtime.setup(app, rt), or has ended"
             )
         return self.shared
 

@@ -87,7 +87,7 @@ class SessionListener(Receivers, Generic[M]):
         self.heard: Callable[[], object] | None = None  # called where nobody receives
         self.woken: bool = False  # a receiver was woken and has not run yet
         self.unanswered: bool = False  # a message was taken, and none was written at once since
-        self._callbacks: list[Callable[[str], object]] | None = None
+        self._callbacks: dict[object, Callable[[str], object]] | None = None  # each by a key that its undo has
         self._ended = ended
 
     def readable(self) -> None:
@@ -179,22 +179,24 @@ class SessionListener(Receivers, Generic[M]):
         if not callable(callback):
             raise TypeError(f"callback={shown(callback)}: takes a function, which is given the event")
         if self._callbacks is None:
-            self._callbacks = []
-        callbacks = self._callbacks
-        callbacks.append(callback)
+            self._callbacks = {}
+        callbacks, key = self._callbacks, object()
+        callbacks[key] = callback
 
         def undo() -> None:
-            if callback in callbacks:
-                callbacks.remove(callback)
+            callbacks.pop(key, None)
 
         return undo
 
     def tell(self, event: str) -> None:
         """Calls the on_change callbacks. An exception in one is logged."""
-        if not self._callbacks:
+        callbacks = self._callbacks
+        if not callbacks:
             return
         self.dirty()  # what they send, where tasks begin at once, is not written in the middle of this
-        for callback in tuple(self._callbacks):
+        for key, callback in tuple(callbacks.items()):
+            if key not in callbacks:  # another of them has undone it
+                continue
             try:
                 callback(event)
             except Exception:

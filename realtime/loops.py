@@ -79,6 +79,10 @@ def begin(coroutine: Coroutine[Any, Any, T], name: str, context: Context | None 
     return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), name=name, context=context)
 
 
+# What is kept up and has failed begins again after so many seconds.
+AGAIN = 1.0
+
+
 class Tasks:
     """Tasks that somebody has begun, and ends with end(). One that fails is told in the log: nobody waits for it."""
 
@@ -98,6 +102,19 @@ class Tasks:
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return task
+
+    def keep_up(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begins what goes on until end(), and where it fails, which is told in the log, begins again a moment later:
+        nobody else would notice that leases are renewed no more."""
+        self.begin(self._keep_up(make))
+
+    async def _keep_up(self, make: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        while True:
+            try:
+                await make()
+            except Exception:
+                self._log.exception("a task of the %s failed, and begins again", self._whose)
+            await asyncio.sleep(AGAIN)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -22,6 +22,7 @@ from .hub import Room
 from .identities import Identity
 from .loops import gives_way
 from .namespaces.events import Events
+from .observing import Guarded
 from .owners import Clusters
 from .protocols.dialects import EngineIO, SocketIO, SockJS, check_routes, dialects_of
 from .service import Service
@@ -42,7 +43,7 @@ _ORIGINS = 'origins such as ("https://example.org",), or one alone, or "*" for a
 _PROXIES = 'addresses and networks such as ("127.0.0.1", "10.0.0.0/8"), or one alone, or "unix"'
 _DRAIN_TIMEOUT = number(0)
 _DRAIN_DELAY = number(0).or_none("what is usual")
-_OBSERVER = having_all(Observer, "an object that has all methods of an observer, such as realtime.metrics.Collector()")
+_OBSERVER = having_all(Observer, "an object that has all methods of an observer, as in realtime.core.observer.Observer")
 # What a server takes besides the settings of Config.
 SERVER_RULES = {
     "allowed_origins": names(_ORIGINS, some=False),
@@ -144,7 +145,8 @@ class Server:
         durable: bool = False,
         **settings: Unpack[EndpointSettings],
     ) -> Callable[[H], H]:
-        """Registers a handler for sessions at `path`, below the prefix given to setup().
+        """Registers a handler for sessions at `path`, below the prefix given to setup(): a coroutine function that is
+        given the session, which is closed with 1000 when it returns, and with 1011 when it raises.
 
         `sockjs` lets SockJS clients in as well: True, or SockJS(…) with its options. `engineio` lets in those of
         Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …). `socketio`
@@ -164,7 +166,7 @@ class Server:
             called = " (it has to be called)" if callable(path) else f", not {shown(path)}"
             raise TypeError(f'@rt.endpoint takes the path of the endpoint: @rt.endpoint("/chat"){called}')
         if not path.startswith("/") or path.endswith("/") or "{" in path:
-            right = "/" + path.translate({ord("{"): None, ord("}"): None}).strip("/")
+            right = "/" + (path.translate({ord("{"): None, ord("}"): None}).strip("/") or "chat")
             raise LocalProtocolError(
                 f'an endpoint\'s path starts with "/", does not end with one, and has no variables: "{right}",'
                 f" not {path!r}"
@@ -309,11 +311,11 @@ class Server:
 
     def observe(self, observer: Observer) -> Callable[[], None]:
         """Tells `observer` from now on what happens, also to the sessions there are; returns how to stop that. A server
-        may have several: each is told everything, in the order in which they came (docs/metrics.md). Raises TypeError
-        for an object that has not all of its methods.
+        may have several: each is told everything, in the order in which they came (docs/metrics.md). What it raises is
+        logged. Raises TypeError for an object that has not all of its methods.
         """
         check("observer", observer, _OBSERVER)
-        return self._service.observe(observer)
+        return self._service.observe(Guarded(observer))
 
     def __repr__(self) -> str:
         return f"<Server with {len(self._service.endpoints)} endpoints, {len(self)} sessions>"

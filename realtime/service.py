@@ -212,10 +212,10 @@ class Service:
     # -- who watches -----------------------------------------------------------------------------------------------
 
     def observe(self, observer: Observer) -> Callable[[], None]:
-        """Tells `observer` from now on what happens: see Server.observe()."""
+        """Tells `observer`, which never raises, from now on what happens: see Server.observe()."""
 
         def stop() -> None:
-            self.sessions.observe(tuple(other for other in self.sessions.observers if other is not observer))
+            self.sessions.observe(tuple(other for other in self.sessions.observers if other != observer))
 
         stop()  # whoever is there already is told once
         self.sessions.observe((*self.sessions.observers, observer))

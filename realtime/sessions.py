@@ -92,7 +92,7 @@ class Sessions:
         self.started()
         self.by_sid: dict[str, Session] = {}  # those that have not ended
         self._untold: set[str] = set()  # sessions that ended while their client was between two polls, at shutdown
-        self._told = asyncio.Event()  # there are none
+        self._told = asyncio.Event()  # set when there are none any more
 
     def started(self) -> None:
         """The application starts. Processes that were forked meanwhile are workers of their own."""
@@ -339,16 +339,18 @@ class Sessions:
             for session in self
             if not near_only or session._machine.carrier is not None or session._returns(now, timeout)
         ]
-        if waiters:
-            _, pending = await asyncio.wait(waiters, timeout=timeout)
-            for waiter in pending:
+        try:
+            if waiters:
+                await asyncio.wait(waiters, timeout=timeout)
+        finally:  # whoever waits may be cancelled, and try again
+            for waiter in waiters:
                 waiter.cancel()
 
     async def tell(self, timeout: float) -> None:
         """Waits for so long until the clients that were between two polls when their sessions ended have come back, and
         were told."""
         if self._untold:
-            self._told.clear()
+            self._told = asyncio.Event()  # of this event loop: the next start may be in another one
             with suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._told.wait()
@@ -362,6 +364,7 @@ class Sessions:
         self.shared = None
         self.registry = Registry(self._config)
         self.by_sid = {}
+        self._untold = set()
         self.handlers.reset()
 
 

@@ -29,6 +29,7 @@ def test_the_map_of_the_house_names_every_module_and_no_other() -> None:
     rooms = {"protocols/layers", "pytest_realtime"}  # one is empty, one beside the package
     assert {place for place, named in found.items() if not named} == rooms
     assert set().union(*found.values()) == modules
+    assert len(found) == len(places), "something is named twice"
 
 
 def test_links_between_documents_lead_somewhere() -> None:
@@ -36,6 +37,21 @@ def test_links_between_documents_lead_somewhere() -> None:
     for document in [*DOCS.glob("*.md"), root / "README.md"]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_links_to_sections_lead_somewhere() -> None:
+    root = DOCS.parent
+    for document in [*DOCS.glob("*.md"), root / "README.md"]:
+        for target, section in re.findall(r"\]\(((?:[^)#:]+\.md)?)#([^)]+)\)", document.read_text(encoding="utf-8")):
+            page = document.parent / target if target else document
+            assert section in sections_of(page), f"{document.name} links to {target}#{section}"
+
+
+def sections_of(page: Path) -> set[str]:
+    """What the headings of a page are called in links to them."""
+    prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 def test_what_the_security_page_points_to_is_there() -> None:

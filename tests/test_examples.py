@@ -131,6 +131,15 @@ async def test_readers_of_a_job_come_again(client: Clients, monkeypatch: pytest.
     assert example.runs == {"nightly": 1}
 
 
+async def test_a_job_ends_with_its_application() -> None:
+    """It is cancelled, and not told by the server that its room is no more."""
+    example = load("streamed_job")
+    async with within(), Clients() as clients:
+        await (await clients(example.make_app(pause=0), "/realtime/jobs?job=nightly")).receive()
+        (task,) = example.tasks
+    assert task.cancelled()
+
+
 async def test_existing_app(client: Clients) -> None:
     example = load("existing_app")
     app = example.make_app()
@@ -463,6 +472,8 @@ async def page(client: Clients, name: str) -> str:
     async with ClientSession() as http, http.get(server.make_url(PAGES[name]), headers=headers) as response:
         assert response.status == 200
         assert response.content_type == "text/html"
+        # No browser shows the page of one example at the address of another.
+        assert "Last-Modified" not in response.headers or response.headers["Cache-Control"] == "no-cache"
         text = await response.text()
     (script,) = re.findall(r'<script[^>]* src="([^"]+)"', text)
     async with ClientSession() as http, http.get(server.make_url(script)) as response:

@@ -81,6 +81,18 @@ async def send_too_much(beginner: Beginner) -> None:
     await (await beginner.open()).send("x" * 2_000_000)
 
 
+async def messages_for_events(beginner: Beginner) -> None:
+    beginner.rt.endpoint("/events")(realtime.Events())
+    session = await beginner.open("/realtime/events")
+    await session.send("hello")
+    await session.receive()
+
+
+async def a_token_for_auth(beginner: Beginner) -> None:
+    beginner.rt.endpoint("/events")(realtime.Events())
+    (await beginner.open("/realtime/events")).events(auth="secret")
+
+
 async def look_at_it_with_a_browser(beginner: Beginner) -> None:
     async with aiohttp.ClientSession() as http, http.get(await beginner.url("/realtime/chat")) as answer:
         raise RuntimeError(f"{answer.status} {(await answer.text()).strip()}")
@@ -134,6 +146,11 @@ anything_takes_nothing: Any = takes_nothing
 anything_takes_two: Any = takes_two
 COROUTINE = "has to be a coroutine function, `async def"
 OPENING = "connect() opens a session in `async with connect(url) as session:`, or by `session = await connect(url)`"
+NO_EVENT = (
+    "the session was closed with 1002 (this is no event: use realtime.Events() at the server and events() of the"
+    " session at the client, or neither)"
+)
+NO_AUTH = "auth='secret': takes a dict, or None for none, not str"
 ALL = "websocket, xhr_streaming, sse, long_polling, polling"
 MISTAKES = [
     Mistake(
@@ -222,6 +239,12 @@ MISTAKES = [
         'an endpoint\'s path starts with "/", does not end with one, and has no variables: "/chat", not \'chat\'',
     ),
     Mistake(
+        "no path",
+        lambda b: b.rt.endpoint("/"),
+        realtime.LocalProtocolError,
+        'an endpoint\'s path starts with "/", does not end with one, and has no variables: "/chat", not \'/\'',
+    ),
+    Mistake(
         "the same path twice",
         lambda b: b.rt.endpoint("/chat"),
         realtime.LocalProtocolError,
@@ -283,7 +306,8 @@ MISTAKES = [
         "a setting of the wrong type",
         lambda b: anything.Server(ping_interval="10s"),
         TypeError,
-        "ping_interval='10s': takes a number of seconds above 0 and finite, or None for no pings, not str",
+        "ping_interval='10s': takes a number of seconds above 0 and at most 1,000,000,000, or None for no pings,"
+        " not str",
     ),
     Mistake(
         "a transport misspelt",
@@ -355,6 +379,8 @@ MISTAKES = [
         TypeError,
         "a message is str or bytes, not dict: json.dumps() makes str of most",
     ),
+    Mistake("messages for events", messages_for_events, realtime.SessionClosed, NO_EVENT),
+    Mistake("auth data of a namespace that are no dict", a_token_for_auth, TypeError, NO_AUTH),
     Mistake(
         "a message that is too large",
         send_too_much,

@@ -110,6 +110,26 @@ async def test_a_handler_has_its_close_timeout_to_notice_the_end(rt: realtime.Se
     assert not rt._service.sessions.handlers._ending
 
 
+class Failed(BaseException):
+    """What a test's framework fails by."""
+
+
+@pytest.mark.parametrize("error", [Failed(), BaseExceptionGroup("", [Failed()])])
+async def test_a_handler_that_raises_what_is_no_exception_has_failed(
+    rt: realtime.Server, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    @rt.endpoint("/fails")
+    async def fails(session: Session) -> None:
+        raise error
+
+    session = await opened(rt, "/fails")
+    await eventually(lambda: session._machine.closing is not None)
+    assert session._machine.closing == (1011, "the handler failed")
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
 @contextmanager
 def uncollected() -> Iterator[None]:
     """The garbage collector rests."""

@@ -71,6 +71,7 @@ SERVERS = {
     "namespaces",
     "networks",
     "notices",
+    "observing",
     "owners",
     "request",
     "server",

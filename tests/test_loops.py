@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 import realtime
-from realtime import LocalProtocolError, Session, SessionClosed, Unauthorized
+from realtime import LocalProtocolError, Session, SessionClosed, Unauthorized, loops
 from realtime.loops import Tasks, at_once, run
 from realtime.testing import VirtualClock
 
@@ -478,6 +478,26 @@ async def test_tasks_end_with_whoever_began_them_and_tell_of_what_fails(caplog: 
     assert running.cancelled()
     assert not tasks
     assert len(caplog.records) == 1
+
+
+async def test_what_is_kept_up_begins_again_where_it_fails(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loops, "AGAIN", 0.0)
+    tasks = Tasks("clocks", logging.getLogger("realtime.test"))
+    begun: list[int] = []
+
+    async def fails_twice() -> None:
+        begun.append(len(begun))
+        if len(begun) < 3:
+            raise ValueError("on purpose")
+        await asyncio.Event().wait()
+
+    tasks.keep_up(fails_twice)
+    await eventually(lambda: len(begun) == 3)
+    assert [record.getMessage() for record in caplog.records] == ["a task of the clocks failed, and begins again"] * 2
+    await tasks.end()
+    assert not tasks
 
 
 async def test_what_has_nothing_to_wait_for_is_run() -> None:

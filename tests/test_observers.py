@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 import realtime
 from realtime.core.machine import SessionMachine
 from realtime.core.observer import Cause, Result
+from realtime.observing import Guarded
 
 from .web.place import eventually, serving
 
@@ -95,10 +98,53 @@ async def test_the_sessions_there_are_get_a_new_observer_and_lose_one_that_stops
         machine = session._machine
         tracer = Tracer()
         stop = place.rt.observe(tracer)
-        assert machine.observers == (tracer,)
+        assert machine.observers == (Guarded(tracer),)
         stop()
         assert not machine.observers
         place.rt.observe(tracer)
         place.rt.observe(tracer)  # told once all the same
         machine.end(1000, "", place.rt._service.clock.now())
         assert tracer.of(session.id) == ["ended 1000"]
+
+
+class Faulty(Tracer):
+    """One that raises, whatever it is told."""
+
+    def opened(self, machine: SessionMachine, transport: str) -> None:
+        super().opened(machine, transport)
+        raise RuntimeError
+
+    def attached(self, machine: SessionMachine, cause: Cause, before: str, after: str, lost: bool) -> None:
+        super().attached(machine, cause, before, after, lost)
+        raise RuntimeError
+
+    def ended(self, machine: SessionMachine) -> None:
+        super().ended(machine)
+        raise RuntimeError
+
+    def refused(self, code: int) -> None:
+        super().refused(code)
+        raise RuntimeError
+
+    def flushed(self, seconds: float) -> None:
+        super().flushed(seconds)
+        raise RuntimeError
+
+    def handled(self, machine: SessionMachine, seconds: float, result: Result) -> None:
+        super().handled(machine, seconds, result)
+        raise RuntimeError
+
+
+async def test_what_an_observer_raises_disturbs_neither_sessions_nor_other_observers(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving() as place:
+        faulty, tracer = Faulty(), Tracer()
+        place.rt.observe(faulty)
+        place.rt.observe(tracer)
+        sid = await one_session(place)
+        place.rt._service.refused(4404)
+        assert faulty.told == tracer.told
+        assert tracer.of(sid) == LIFE
+        assert len(place.rt) == 0
+    assert {record.message for record in caplog.records} == {"an observer raised, which it never should"}

@@ -756,6 +756,21 @@ async def test_on_change_tells_and_its_undo_stops_it(place: Place, caplog: pytes
     assert set(errors(caplog.records)) == {f"an on_change callback of session {session.label} raised"}
 
 
+async def test_each_undo_of_on_change_is_of_one_call_of_it(place: Place) -> None:
+    """Also where one callback was given twice, where one of them undoes the next, and of callbacks that are equal."""
+    _, session = await place.parked("websocket")
+    seen: list[str] = []
+    undo, _ = session.on_change(seen.append), session.on_change(seen.append)
+    undo()
+    undo()
+    session._listener.tell("state")
+    assert seen == ["state"]
+    session.on_change(lambda event: undo_next())
+    undo_next = session.on_change(seen.append)
+    session._listener.tell("transport")
+    assert seen == ["state", "transport"]
+
+
 async def test_join_and_leave(transport: str, place: Place) -> None:
     peer, session = await place.parked(transport)
     room = place.rt.room("lobby")

@@ -15,6 +15,8 @@ from realtime.session import Session
 from realtime.sessions import Sessions
 from realtime.testing import VirtualClock
 
+from .patience import eventually
+
 
 async def handler(session: Session) -> None:
     await session.wait_closed()
@@ -148,3 +150,26 @@ async def test_headers_that_are_too_much_to_be_kept_open_nothing(rt: realtime.Se
             rt._service.endpoints["/x"], nonce="", binding=None, window=Window(1, 1), identity=None, request=request
         )
     assert len(rt) == 0
+
+
+async def test_who_waits_for_sessions_and_is_cancelled_leaves_nothing(rt: realtime.Server) -> None:
+    await opened(rt)
+    before = asyncio.all_tasks()
+    draining = asyncio.ensure_future(rt.drain())
+    await eventually(lambda: len(asyncio.all_tasks()) == len(before) + 2)
+    draining.cancel()
+    await asyncio.wait([draining])
+    await eventually(lambda: asyncio.all_tasks() == before)
+
+
+def test_a_server_waits_for_polls_in_each_event_loop_that_it_is_started_in() -> None:
+    rt = realtime.Server()
+
+    async def lives() -> None:
+        rt._service.start()
+        rt._service.sessions._untold.add("one whose client does not come")
+        await rt._service.sessions.tell(0.001)
+        await rt._service.shutdown()
+
+    asyncio.run(lives())
+    asyncio.run(lives())

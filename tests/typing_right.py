@@ -53,3 +53,11 @@ def connections() -> list[realtime.connect]:
 async def under_test(client: Clients, rt: realtime.Server) -> realtime.ClientSession:
     """A session of the test help, which hands connect() its options."""
     return await client(rt, "/realtime/chat", transports="polling", upgrade=False)
+
+
+async def members(rt: realtime.Server, events: realtime.Events) -> None:
+    """Who is in a room is what has joined it."""
+    for session in rt.room("lobby"):
+        await session.send("hello")
+    for member in events.room("lobby"):
+        await member.emit("hello")

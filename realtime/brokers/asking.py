@@ -186,9 +186,10 @@ class Asking:
         await self._expected()
 
     async def _look(self, id: str, answers: dict[str, str]) -> frozenset[str]:
-        """Gathers what was answered; whose answers are missing. Raises BrokerError."""
-        answers.update(await self._store.answers(self.part, id))
-        return await self._expected() - answers.keys()
+        """Gathers what was answered; whose answers are missing. Asks both at once. Raises BrokerError."""
+        found, expected = await asyncio.gather(self._store.answers(self.part, id), self._expected())
+        answers.update(found)
+        return expected - answers.keys()
 
     async def _expected(self) -> frozenset[str]:
         """The workers that have to answer: all with a lease but this one. Raises BrokerError."""

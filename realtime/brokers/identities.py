@@ -166,7 +166,7 @@ class Identities:
         self._hold(QUESTIONS, NOTHING, self._asked, lambda: None, RARELY)
         closings = self._hold(CLOSINGS, CLOSINGS_KEPT, self._told, self._gap, 1)
         self._rooms.tasks.begin(self._begin(closings))
-        self._rooms.tasks.begin(self._look())
+        self._rooms.tasks.keep_up(self._look)
 
     def _hold(
         self, name: str, keep: Keep, told: Callable[[str | bytes], None], missed: Callable[[], None], every: int
@@ -271,6 +271,10 @@ class Identities:
     # -- closings that were not heard ----------------------------------------------------------------------------------
 
     async def _begin(self, closings: LocalRoom) -> None:
+        """Reads them as soon as the broker is reached, so that few are let in before, whom what was closed in the
+        minute before this worker began would meet; and behind the subscription."""
+        await self._store.reached(CLOSINGS)
+        self._gap()
         await closings.live()
         self._gap()
 

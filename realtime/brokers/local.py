@@ -51,6 +51,7 @@ class LocalRoom:
         self.keep = keep
         self.follower: Follower = Follower(bool(keep.history), self, patience=patience)
         self.joining: dict[Receiver, Joining] = {}
+        self.entering: dict[Receiver, list[object]] = {}  # who waits to join until it is live: once for each join
         self.users = 0  # who wait for it, or watch it
         # Of these rooms there may be as many as users, and seldom anybody waits: events are made when they do.
         self.attended: asyncio.Event | None = None  # who is present may have changed
@@ -87,6 +88,21 @@ class LocalRoom:
         while not self.follower.live:
             self._ready = self._ready or asyncio.Event()
             await self._ready.wait()
+
+    async def live_for(self, receiver: Receiver) -> bool:
+        """The same for who is about to join: whether it has not left meanwhile."""
+        mine = object()
+        self.entering.setdefault(receiver, []).append(mine)
+        try:
+            await self.live()
+        finally:
+            entering = self.entering.get(receiver, [])
+            stays = mine in entering
+            if stays:
+                entering.remove(mine)
+            if not entering:
+                self.entering.pop(receiver, None)
+        return stays
 
     async def until_closed(self, position: Position) -> None:
         """Waits until the message there, which closes the room, has come."""
@@ -293,11 +309,6 @@ class Joining:
     def _over(self) -> bool:
         """Whether its member has left, or stands among the others."""
         return self._room.joining.get(self._receiver) is not self
-
-    def give_up(self) -> None:
-        """It is not to be in the room: run() has failed."""
-        if not self._over:
-            del self._room.joining[self._receiver]
 
     def left(self) -> None:
         """The member has left before it was there: run() ends."""

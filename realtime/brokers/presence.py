@@ -28,6 +28,7 @@ class Attending:
         self._lease = lease
         self._parts: set[int] = set()  # that this worker is registered with
         self._leaving: dict[str, set[str]] = {}  # by room, whom the store has to forget
+        self._resigned = False
 
     def also(self, part: int) -> None:
         """This worker is to have a lease in this part of the store, whoever is present."""
@@ -65,6 +66,8 @@ class Attending:
             await self._store.attend(room, {name: info for name, info in add.items() if name in there}, remove)
 
     async def _register(self, part: int) -> bool:
+        if self._resigned:  # what is under way must not bring it back for a lease
+            return False
         self._parts.add(part)
         return await self._store.register(part, self._lease)
 
@@ -111,9 +114,8 @@ class Attending:
 
     async def resign(self) -> None:
         """This worker ends."""
-        for part in tuple(self._parts):
-            with suppress(BrokerError):
-                await self._store.resign(part)
+        self._resigned = True
+        await asyncio.gather(*map(self._store.resign, self._parts), return_exceptions=True)
 
 
 def info_text(info: object) -> str:

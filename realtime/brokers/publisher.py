@@ -9,6 +9,7 @@ import secrets
 import threading
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -83,7 +84,7 @@ class Publisher:
         await self._store.start(source, _Deaf(self._returned))
         self._publishing = publishing
         self._rules.fixed = True
-        self._tasks.begin(self._sweep(publishing))
+        self._tasks.keep_up(partial(self._sweep, publishing))
         return self
 
     async def __aexit__(

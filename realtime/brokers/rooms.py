@@ -79,6 +79,7 @@ class Rooms:
         self.timeout: float = timeout  # for how many seconds the store is waited for
         self.timing: Timing = timing  # of leases
         self._local: dict[str, LocalRoom] = {}
+        self._joining: dict[Receiver, set[str]] = {}  # the rooms that each joins, or has joined, behind a snapshot
         self.tasks: Tasks = Tasks("rooms", log)
         self._attending = Attending(store, timing.lease)
         self._publishing = Publishing(store, self.worker, timeout, self._acknowledged)
@@ -90,9 +91,9 @@ class Rooms:
     async def start(self) -> None:
         """Begins. Does not wait for the broker."""
         await self._store.start(self.worker, self)
-        self.tasks.begin(self._renew())
-        self.tasks.begin(self._compare())
-        self.tasks.begin(self._sweep())
+        self.tasks.keep_up(self._renew)
+        self.tasks.keep_up(self._compare)
+        self.tasks.keep_up(self._sweep)
 
     async def close(self) -> None:
         """Ends. The members of this worker are not present any more."""
@@ -162,12 +163,12 @@ class Rooms:
         there = receiver in self._hub.members(room.name) or receiver in room.joining
         try:
             async with asyncio.timeout(self.timeout):
-                await room.live()
+                stays = await room.live_for(receiver)
         except TimeoutError:
             raise self._too_late("the room could not be joined") from None
         position = room.follower.position
         assert position is not None
-        if there or receiver in self._hub.members(room.name) or receiver in room.joining:
+        if not stays or there or receiver in self._hub.members(room.name) or receiver in room.joining:
             return Joined(position.cursor, False)
         receiver._check_member()
         if not last and after is None:
@@ -175,10 +176,12 @@ class Rooms:
         joining = room.joining[receiver] = Joining(
             room, receiver, self._store, after=after, last=last, timeout=self.timeout
         )
+        self._joining.setdefault(receiver, set()).add(room.name)
         try:
             await joining.run()
         except BaseException as error:
-            joining.give_up()
+            if room.joining.get(receiver) is joining:
+                self.left(receiver, room.name)
             if isinstance(error, TimeoutError):
                 raise self._too_late("the room could not be read, and was not joined,") from None
             raise
@@ -197,8 +200,13 @@ class Rooms:
 
     def left(self, receiver: Receiver, name: str) -> None:
         """A receiver has left the hub's room, or is to leave before it is there."""
+        if (names := self._joining.get(receiver)) is not None:
+            names.discard(name)
+            if not names:
+                del self._joining[receiver]
         room = self._local.get(name)
         if room is not None:
+            room.entering.pop(receiver, None)
             joining = room.joining.pop(receiver, None)
             if joining is not None:
                 joining.left()
@@ -208,9 +216,8 @@ class Rooms:
 
     def left_all(self, receiver: Receiver) -> None:
         """A receiver ends; what it is joining, it joins no more."""
-        for name, room in tuple(self._local.items()):
-            if receiver in room.joining:
-                self.left(receiver, name)
+        for name in tuple(self._joining.get(receiver, ())):
+            self.left(receiver, name)
 
     # -- sending, closing and watching ---------------------------------------------------------------------------------
 

@@ -21,6 +21,10 @@ from .stdio import note
 
 __all__ = ["Options", "run"]
 
+NO_STORE = (
+    "A session ends here with its server's process. With redis-server, and pip install 'aiohttp-realtime[redis]', it"
+    " goes on.\n"
+)
 WILDCARDS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -65,6 +69,8 @@ async def _main(options: Options) -> int:
             store = contextlib.nullcontext(options.broker) if options.broker is not None else Store()
             async with store as broker, Demo(host, port, options.transports, broker=broker) as demo:
                 _welcome(host, demo.port, ENDPOINTS, demo.port)
+                if broker is None:
+                    print(NO_STORE, flush=True)
                 await asked
                 await demo.end_sessions()
         except ChildProcessError as error:

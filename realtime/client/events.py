@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ..base_session import BaseSession
 from ..core.client_machine import ClientMachine
 from ..core.errors import EventError, LocalProtocolError, RemoteProtocolError, SessionClosed
+from ..core.settings import shown
 from ..events.connection import Connection, Limits
 from ..events.listeners import Listeners, check_named
 from ..loops import begin
@@ -131,6 +132,8 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
     def namespace(self, name: str, auth: dict[str, Any] | None) -> ClientNamespace:
         """The namespace of this name: the one that this client is in, or asks for, or one that it asks for now."""
         check_namespace(name)
+        if auth is not None and not isinstance(auth, dict):
+            raise TypeError(f"auth={shown(auth)}: takes a dict, or None for none, not {type(auth).__name__}")
         self.session._machine.check_open()
         member = self._members.get(name)
         if member is not None and name in self._leaving and member.closed:

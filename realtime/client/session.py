@@ -210,7 +210,7 @@ class ClientSession(BaseSession[ClientMachine]):
 
         Handlers that are registered before anything else is awaited miss nothing. From the first call on all that
         comes is taken for events: receive() is not for the application any more. Raises LocalProtocolError for what is
-        no name, and SessionClosed.
+        no name, TypeError for `auth` that is no dict, and SessionClosed.
         """
         self._check_loop()
         if self._events is None:

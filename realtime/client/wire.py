@@ -36,6 +36,7 @@ __all__ = [
     "needs_url",
     "negotiation_url",
     "own_transports",
+    "tls_error",
     "with_origin",
     "with_port_of_their_own",
     "words",
@@ -45,6 +46,8 @@ __all__ = [
 FAILURES = (aiohttp.ClientError, TimeoutError, OSError)
 # What a 404 means that is not in the protocol: the application answers, and nothing of ours is there.
 NOT_FOUND = "HTTP 404, and not in the protocol: is setup() called with this prefix?"
+# What OpenSSL calls an answer that is no TLS, in one version or another.
+NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
 # The headers of a request whose body is a batch.
 BATCH = {"Content-Type": "text/plain;charset=UTF-8"}
 
@@ -170,8 +173,12 @@ def words(error: BaseException) -> str:
         return f"the answer is no HTTP: {error.message}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
-    if isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError):
+    if isinstance(error, aiohttp.ClientSSLError):
+        return tls_error(error)
+    if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot connect to {connect_error(error)}"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "cut without an answer, as http: is at a port of TLS"
     if isinstance(error, RemoteProtocolError):
         return error.reason
     return str(error) or type(error).__name__
@@ -182,3 +189,13 @@ def connect_error(error: aiohttp.ClientConnectorError) -> str:
     cause = error.os_error
     why = os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror or str(cause)
     return f"{error.host} port {error.port}: {why}"
+
+
+def tls_error(error: aiohttp.ClientSSLError) -> str:
+    """Why no TLS connection could be made."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", None) or error.certificate_error
+        return f"the certificate of {error.host} port {error.port} is not trusted: {why}"
+    if getattr(error.os_error, "reason", None) in NO_TLS:
+        return f"no TLS is spoken at {error.host} port {error.port}: the URL may have to begin with http:"
+    return f"no TLS connection to {error.host} port {error.port}: {error.strerror or error}"

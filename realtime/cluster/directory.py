@@ -40,6 +40,7 @@ KEEPINGS = 5  # so often in a claim's life those are renewed that last
 FAREWELL = 5.0  # seconds for what is left to be written when the worker goes
 
 RECOUNTS = 900.0  # seconds, after which counts are written again, though nothing has changed
+KNOWN = 100_000  # names that were opened by lately, of which another run of the store is told again
 
 NOT_FOUND = "this worker is not registered now, so that it opens no sessions; come back later"
 OTHER = "this nonce has opened a session already; open with a new nonce"
@@ -49,7 +50,7 @@ class Directory:
     """See realtime.owners.Owners. `peer` is this worker; `rename` gives it another name, and says which, or says None
     where it has sessions by the present one. `ends` says how its sessions have ended, with for how long that is told.
     `count` says how many sessions it has that count in a limit, `counted` what all these are. Claims last for `life`
-    seconds; of names that nobody comes by any more at most `most` are known."""
+    seconds; of ends that are to be written at most `most` are kept."""
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class Directory:
     ) -> None:
         self.peer: Peer = peer
         self.registration: Registration = Registration(lease)
-        self.claims: Claims = Claims(peer.worker, life, most)
+        self.claims: Claims = Claims(peer.worker, life, KNOWN)
         self._store = store
         self._directory = store.directory
         self._rename = rename
@@ -88,10 +89,10 @@ class Directory:
 
     def start(self) -> None:
         """Begins to register, as soon as the store is reached."""
-        self._tasks.begin(self._live())
-        self._tasks.begin(self._renew_claims())
-        self._tasks.begin(self._renew_counts())
-        self._tasks.begin(self._keeping.run())
+        self._tasks.keep_up(self._live)
+        self._tasks.keep_up(self._renew_claims)
+        self._tasks.keep_up(self._renew_counts)
+        self._tasks.keep_up(self._keeping.run)
 
     async def leave(self) -> None:
         """Writes what is left to be written, and gives up this worker's place: in five seconds at most."""

@@ -344,7 +344,7 @@ class Forwarder:
         tunnel = Tunnel(cast("Wire", transport), hop)
         self._join(tunnel, early)
         if kept:
-            await tunnel.ended
+            await tunnel.lasts()
         return ws
 
     def _join(self, tunnel: Tunnel, said: bytes) -> None:

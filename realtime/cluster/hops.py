@@ -266,7 +266,10 @@ class Hops:
         """A request was answered: another may follow."""
         self._fewer.set()
         hop.durable = False
-        idle = self._idle.setdefault(self.open[hop], {})
+        peer = self.open.get(hop)
+        if peer is None:  # it has ended just behind that
+            return
+        idle = self._idle.setdefault(peer, {})
         if not hop.fresh or len(idle) >= MOST_IDLE:
             hop.transport.close()
             return

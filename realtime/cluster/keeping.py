@@ -9,7 +9,6 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from itertools import islice
-from typing import Any
 
 from ..brokers.base import Directory
 from ..core.claims import Claim
@@ -22,6 +21,7 @@ log: logging.Logger = logging.getLogger("realtime.cluster")
 
 BATCH = 128  # of what is written at once
 PAUSE = 0.5  # seconds, where it could not be written
+MOST_COUNTS = 100_000  # limits whose counts have changed
 
 
 def _none(key: str) -> int:
@@ -30,7 +30,7 @@ def _none(key: str) -> int:
 
 
 class Keeping:
-    """What is due. At most `most` of each are kept."""
+    """What is due: claims of names by which sessions live, or were opened lately; of ends at most `most`."""
 
     def __init__(self, directory: Directory, worker: str, life: float, most: int) -> None:
         self.worker = worker
@@ -49,21 +49,23 @@ class Keeping:
     def claim(self, name: str, claim: Claim) -> None:
         """This claim is to be there."""
         self._claims[name] = claim
-        self._added(self._claims)
+        self._added()
 
     def end(self, sid: str, ended: Ended, life: float) -> None:
         """How this session has ended is to be there, for so many seconds."""
         self._ends[sid] = ended, self._now() + life
-        self._added(self._ends)
+        if len(self._ends) > self._most:
+            self._ends.popitem(last=False)
+        self._added()
 
     def count(self, key: str) -> None:
         """How many sessions of this worker count in this limit is to be there."""
         self._counts[key] = None
-        self._added(self._counts)
+        if len(self._counts) > MOST_COUNTS:
+            self._counts.popitem(last=False)
+        self._added()
 
-    def _added(self, due: OrderedDict[str, Any]) -> None:
-        if len(due) > self._most:
-            due.popitem(last=False)
+    def _added(self) -> None:
         self._due.set()
         self._written.clear()
 

@@ -45,6 +45,14 @@ class Tunnel(asyncio.Protocol):
         if not transport.is_closing() and not hop.blocked and not transport.is_reading():
             transport.resume_reading()
 
+    async def lasts(self) -> None:
+        """Waits until it has ended. Cancelled, as by a middleware that gives its request up, it ends it."""
+        try:
+            await asyncio.shield(self.ended)
+        except asyncio.CancelledError:
+            self._transport.abort()
+            raise
+
     # -- the client's connection ---------------------------------------------------------------------------------------
 
     def pause_writing(self) -> None:

@@ -13,7 +13,7 @@ from .errors import LocalProtocolError
 from .frames import Window, window_of
 from .settings import OnFull, OnRate, Rule, check, names, number, one_of, pair, whole
 
-__all__ = ["INITIAL_WINDOW", "OPEN_SIZE", "RULES", "Config", "OnFull", "OnRate"]
+__all__ = ["INITIAL_WINDOW", "LONGEST", "MOST", "OPEN_SIZE", "RULES", "Config", "OnFull", "OnRate"]
 
 # What a client may send before it has seen `o`; no server's window is smaller (docs/protocol.md §6).
 INITIAL_WINDOW = Window(16, 65_536)
@@ -29,22 +29,28 @@ TIMER_GRACE = 90.0
 # How long a poll is held where there are no pings.
 HOLD_WITHOUT_PINGS = 25.0
 
+# No count or size is larger: readers of WebSockets count the bytes of a message in 32 bits, and what follows from the
+# settings, such as max_body, has to be a number that every client can read (docs/protocol.md §5).
+MOST = 2**31
+# Nor any time that clients are told, in seconds: 31 years.
+LONGEST = 1e9
+
 # What each setting takes, in the order of Config.
 RULES: dict[str, Rule] = {
     "transports": names('different names of transports, such as ("websocket", "polling"), or one alone'),
-    "max_size": whole(1),
-    "max_queue": whole(INITIAL_WINDOW.messages),
-    "max_queue_size": whole(INITIAL_WINDOW.size),
-    "max_outbox": whole(1),
-    "max_outbox_size": whole(1),
-    "max_batch": whole(3),  # a head, a message and the answer to a go-away
-    "max_batch_size": whole(1),
-    "max_stream_size": whole(4096),  # a stream brings more than its head before it is recycled
-    "max_auth_size": whole(1),
+    "max_size": whole(1, MOST),
+    "max_queue": whole(INITIAL_WINDOW.messages, MOST),
+    "max_queue_size": whole(INITIAL_WINDOW.size, MOST),
+    "max_outbox": whole(1, MOST),
+    "max_outbox_size": whole(1, MOST),
+    "max_batch": whole(3, MOST),  # a head, a message and the answer to a go-away
+    "max_batch_size": whole(1, MOST),
+    "max_stream_size": whole(4096, MOST),  # a stream brings more than its head before it is recycled
+    "max_auth_size": whole(1, MOST),
     "on_full": one_of("wait", "drop_oldest", "close"),
-    "ping_interval": number(0, above=True).or_none("no pings"),
-    "ping_timeout": number(0, above=True).or_none("no pings that have to be answered"),
-    "resume_window": number(0, above=True),
+    "ping_interval": number(0, LONGEST, above=True).or_none("no pings"),
+    "ping_timeout": number(0, LONGEST, above=True).or_none("no pings that have to be answered"),
+    "resume_window": number(0, LONGEST, above=True),
     "open_timeout": number(0, above=True),
     "close_timeout": number(0, above=True),
     "request_timeout": number(0, above=True),

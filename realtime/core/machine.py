@@ -149,6 +149,11 @@ class SessionMachine(ABC):
 
     # -- the application's side ------------------------------------------------------------------------------
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self.outcome is not None or self.closing is not None
+
     def check_open(self) -> None:
         """Raises SessionClosed when nothing can be sent any more."""
         if self.outcome is not None:

@@ -34,7 +34,8 @@ class Result(enum.StrEnum):
 
 
 class Observer(Protocol):
-    """The interface of code that counts or traces. All calls are synchronous; they must be quick and never raise.
+    """The interface of code that counts or traces. All calls are synchronous; they must be quick and never raise. (What
+    an application's raises is logged, and goes no further.)
 
     What concerns a session is told with its machine first: `machine.label` is what logs call it, and
     `machine.sid` is a secret.

@@ -8,7 +8,6 @@ Pure data; knows nothing of carriers, time or encodings.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from itertools import islice
 
 from .errors import RemoteProtocolError
@@ -142,24 +141,19 @@ class Outbox:
         self._bytes = kept = self._bytes + item.size
         return 2 * (len(self._sent) + len(self.waiting)) >= self._max_messages or 2 * kept >= self._max_bytes
 
-    def append_group(self, items: Sequence[Outgoing]) -> None:
-        """Queues the messages of an Outgoing.group(), of which a peer gets all or none as long as the session lives."""
-        for item in items:
-            self.append(item)
-
     def make_room(self, size: int, messages: int = 1) -> bool:
         """Drops the oldest unnumbered messages until a message of `size` bytes fits, or a group of so many messages and
         bytes, leaving a note of how many. A group is dropped as a whole, or not at all once a part of it has a number.
 
-        Returns False when what may not be dropped leaves no room; the caller then drops what is new (`drop_new`).
-        Neither messages that are to be kept are dropped, nor notes: those of drops become one where there is no message
-        between them.
+        Returns False when what may not be dropped leaves no room, and then drops nothing; the caller drops what is new
+        (`drop_new`). Neither messages that are to be kept are dropped, nor notes: those of drops become one where there
+        is no message between them.
         """
+        if not _can_make_room(self, size, messages):
+            return False
         waiting, at = self.waiting, self._begun
         note = -1  # where the note is that tells of all
         while not self.has_room(size, messages):
-            if at == len(waiting):
-                return False
             item = waiting[at]
             if item.kind == POSITION or (item.kind == DROPPED and note < 0) or (item.code and item.kind in MESSAGES):
                 if item.kind == DROPPED:
@@ -326,3 +320,28 @@ class Outbox:
         all of them."""
         kept = (*self._half, *self._sent, *self.waiting)
         return [item.data for item in kept if item.kind not in NOTES]
+
+
+def _can_make_room(outbox: Outbox, size: int, messages: int) -> bool:
+    """Whether make_room() can: what would be left, item by item, as it drops them."""
+    most, most_bytes = outbox._max_messages - messages, outbox._max_bytes - size
+    kept, left = len(outbox), outbox.size
+    behind = 0  # of a group that goes, so many are still to go
+    noted = False  # there is a note of drops, to which others are added
+    for item in islice(outbox.waiting, outbox._begun, None):
+        if behind:
+            behind -= 1
+        elif not kept or (kept <= most and left <= most_bytes):
+            return True
+        elif item.kind == POSITION or (item.code and item.kind in MESSAGES):
+            continue
+        elif item.kind == DROPPED:
+            kept -= noted
+            noted = True
+            continue
+        else:
+            kept += not noted
+            noted, behind = True, item.behind
+        kept -= 1
+        left -= item.size
+    return not kept or (kept <= most and left <= most_bytes)

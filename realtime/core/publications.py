@@ -18,41 +18,36 @@ class Publication:
     """One message on its way to the store. `run` names a run of the store: from a start to its end, or to the moment in
     which another takes its place."""
 
-    __slots__ = ("_flying", "_run", "id", "room", "unknown")
+    __slots__ = ("_run", "flying", "id", "room", "unknown")
 
     def __init__(self, room: str, id: str) -> None:
         self.room: str = room
         self.id: str = id
         self.unknown: bool = False  # an attempt got no answer
-        self._flying = False
+        self.flying: bool = False  # an answer is awaited
         self._run = ""
 
     def attempt(self, run: str) -> bool:
         """It is written to this run of the store. Whether that may only ask for it: it may have been published in
         another run, which this one may have forgotten, and then it would be heard twice."""
-        self._flying = True
+        self.flying = True
         if not self.unknown:
             self._run = run
         return self.unknown and run != self._run
 
     def unanswered(self) -> None:
         """It was written, and the connection ended before an answer came."""
-        self._flying = False
+        self.flying = False
         self.unknown = True
 
     def refused(self) -> None:
         """It was not written at all."""
-        self._flying = False
-
-    @property
-    def flying(self) -> bool:
-        """Whether an answer is awaited."""
-        return self._flying
+        self.flying = False
 
     @property
     def maybe_sent(self) -> bool:
         """Whether, if no more is heard of it, it may have been published all the same."""
-        return self.unknown or self._flying
+        return self.unknown or self.flying
 
 
 class Acknowledged:

@@ -42,6 +42,8 @@ OnFull = Literal["wait", "drop_oldest", "close"]
 OnRate = Literal["slow", "close"]
 
 INFINITE = float("inf")
+# Whole numbers above this are no float's, in which times are reckoned.
+LARGEST = 1e308
 # So many characters of a wrong value are shown.
 SHOWN = 80
 
@@ -112,18 +114,19 @@ def check(name: str, value: object, rule: Rule) -> None:
         raise LocalProtocolError(f"{name}={shown(value)}: takes {rule.takes}")
 
 
-def whole(least: int) -> Rule:
-    """A count or a size."""
-    return Rule(f"a whole number of at least {least:,}", _is_whole, lambda value: value >= least)
+def whole(least: int, most: float = INFINITE) -> Rule:
+    """A count or a size, from `least` to `most`."""
+    bound = "" if most == INFINITE else f" and at most {most:,}"
+    return Rule(f"a whole number of at least {least:,}{bound}", _is_whole, lambda value: least <= value <= most)
 
 
 def number(least: float = 0.0, most: float = INFINITE, *, unit: str = "seconds", above: bool = False) -> Rule:
     """A time or a rate, from `least` (or `above` it) to `most`; always finite."""
     bound = f"above {least:g}" if above else f"of at least {least:g}"
-    bound += " and finite" if most == INFINITE else f" and at most {most:g}"
+    bound += " and finite" if most == INFINITE else f" and at most {most:,.15g}"
 
     def fits(value: float) -> bool:
-        return (value > least if above else value >= least) and value <= most and value < INFINITE
+        return (value > least if above else value >= least) and value <= most and value <= LARGEST
 
     return Rule(f"a number of {unit} {bound}", _is_number, fits)
 
@@ -213,7 +216,10 @@ def unknown_transport(name: str, known: Collection[str], owner: str) -> LocalPro
 
 def shown(value: object) -> str:
     """A value as an error shows it."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # of somebody's own class
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 

@@ -165,7 +165,9 @@ class Holding:
                     try:
                         due = keeper.served.due(keeper.served.life(self.endpoint), write.record)
                         found = await records.put(self.sid, write, due)
-                    except BrokerError:
+                    except Exception as error:
+                        if not isinstance(error, BrokerError) and pause == PAUSE:
+                            log.exception("! session %s: the store has failed, and is asked again", self.label)
                         if keeper.now() - asked > STUCK:
                             asked = keeper.now()
                             self.machine.recycle(asked)  # another worker may reach the store

@@ -5,8 +5,10 @@ from them when its client takes it, instead of waiting in its outbox. DurableSes
 from __future__ import annotations
 
 import asyncio
+import functools
 from abc import abstractmethod
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from ..brokers.presence import info_text
 from ..core.durable.changes import Change, Joins, move
@@ -16,12 +18,15 @@ from ..core.durable.turns import Turn
 from ..core.frames import RoomItem
 from ..core.identities import check_room
 from ..core.rooms import Position
-from ..hub import Receiver
-from ..loops import gives_way
+from ..loops import gives_way, running_loop
 from ..session import Session, kept_of, position_of
 from .rooms import SessionRooms
 
-__all__ = ["RoomMember"]
+__all__ = ["RoomMember", "in_turn"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+M = TypeVar("M", bound="RoomMember")
 
 
 class Holder(Protocol):
@@ -33,6 +38,22 @@ class Holder(Protocol):
         """What the next write does, too. True when it is stored, False if it never will be."""
 
 
+def in_turn(
+    method: Callable[Concatenate[M, Turn | None, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[M, P], Coroutine[Any, Any, T]]:
+    """A method that is told in which turn it was called: the handler's, where the handler has called it; else None.
+
+    Who calls counts, and not which task runs it: asyncio.gather() makes one for each coroutine, and so does
+    asyncio.wait_for() until Python 3.12.
+    """
+
+    @functools.wraps(method)
+    def called(self: M, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
+        return method(self, self._at_work() if self._is_handlers() else None, *args, **kwargs)
+
+    return called
+
+
 class RoomMember(Session):
     """See above."""
 
@@ -41,7 +62,7 @@ class RoomMember(Session):
     _doing: asyncio.Task[None] | None
     _holding: Holder
     _machine: DurableMachine
-    _moving: asyncio.Lock  # held by who joins a room
+    _moving: asyncio.Lock  # held by who joins a room, or leaves one
     _rooms: SessionRooms
     _turn: Turn | None
 
@@ -57,17 +78,30 @@ class RoomMember(Session):
     async def _stored(self, future: asyncio.Future[bool]) -> None:
         """Waits for a write. Raises SessionClosed where it will never be."""
 
-    async def _enter(
-        self, member: Receiver, room: str, info: dict[str, Any] | None, history: int, after: str | None
+    def _is_handlers(self) -> bool:
+        """Whether the handler's task asks."""
+        loop = running_loop()
+        task = None if loop is None else asyncio.current_task(loop)
+        return task is not None and task is self._doing
+
+    @in_turn
+    @gives_way
+    async def join(
+        self,
+        called_in: Turn | None,
+        room: str,
+        *,
+        info: dict[str, Any] | None = None,
+        history: int = 0,
+        after: str | None = None,
     ) -> str:
         """Enters with the turn: the position is stored with it. From another task, with a commit of its own, for which
-        it waits."""
+        it waits. See Session.join()."""
         self._check_loop()
-        own = asyncio.current_task() is self._doing
         position, text = None if after is None else Position.parse(after), info_text(info)
         async with self._moving:
-            keep = kept_of(self, member, room, info, history, after)
-            turn, hub = self._at_work() if own else self._turn_now(), self._hub
+            keep = kept_of(self, self, room, info, history, after)
+            turn, hub = self._turn_now(), self._hub
             turn.check_join(room)
             there = room in turn and self in hub.members(room)
             cursor = None if there else self._cursor_of(room)
@@ -83,7 +117,7 @@ class RoomMember(Session):
             finally:
                 if cursor is not None and self._positions is not None:
                     self._positions.joined(room, done)
-            turn = turn if own else self._turn_now()  # there may be another one
+            turn = self._turn_now()  # there may be another one
             enters = room not in turn or not there  # it may have been closed meanwhile
             if enters:
                 self._machine.check_open()
@@ -92,7 +126,7 @@ class RoomMember(Session):
                 if joined.missing is not None:
                     self._machine.rooms.missed(room, joined.position, joined.missing)
             infos = ((room, "" if info is None else text),) if keep is not None and keep.presence else ()
-            if own:
+            if turn is called_in:
                 if enters:
                     turn.join(room, joined.position)
                 for one in infos:
@@ -104,23 +138,26 @@ class RoomMember(Session):
         await self._stored(stored)
         return joined.position.cursor
 
+    @in_turn
     @gives_way
-    async def leave(self, room: str) -> None:
+    async def leave(self, called_in: Turn | None, room: str) -> None:
         """Leaves with the turn; from another task, with a commit of its own, for which it waits. See
         Session.leave()."""
         check_room(room)
         self._check_loop()
-        if asyncio.current_task() is self._doing:
-            self._at_work().leave(room)
+        async with self._moving:  # behind a join that is under way
+            own = called_in is not None and called_in is self._turn
+            if own:
+                self._turn_now().leave(room)
+            else:
+                self._turn_now().overtaken(room)
+            there = room in self._rooms.joined
             self._hub.leave(self, room)
             self._rooms.left(room)
-            return
-        self._turn_now().overtaken(room)
-        there = room in self._rooms.joined
-        self._hub.leave(self, room)
-        self._rooms.left(room)
-        if there:
-            await self._stored(self._move(((room, None),), ()))
+            if own or not there:
+                return
+            stored = self._move(((room, None),), ())
+        await self._stored(stored)
 
     def _turn_now(self) -> Turn:
         """The turn that the handler is in, for others; where it is in none, one that is nobody's."""

@@ -23,7 +23,7 @@ from ..core.errors import LocalProtocolError, SendBufferFull, SessionClosed
 from ..core.frames import Dropped, Group, Outgoing, payload_size
 from ..core.identities import check_room
 from ..loops import gives_way
-from .member import RoomMember
+from .member import RoomMember, in_turn
 from .rooms import SessionRooms
 
 __all__ = ["DurableSession", "Holder"]
@@ -111,7 +111,7 @@ class DurableSession(RoomMember):
 
     def _check_receiver(self) -> None:
         self._check_loop()
-        if asyncio.current_task() is not self._doing:
+        if not self._is_handlers():
             raise LocalProtocolError(ONE_TASK)
 
     async def _receive(self) -> str | bytes:
@@ -165,13 +165,19 @@ class DurableSession(RoomMember):
 
     # -- commits -------------------------------------------------------------------------------------------------------
 
-    async def commit(self) -> None:
+    @in_turn
+    async def commit(self, called_in: Turn | None) -> None:
         """Stores what was done since the last commit, and only then is it sent. See Session.commit()."""
         self._check_loop()
-        if asyncio.current_task() is not self._doing:
+        if called_in is None:
             raise LocalProtocolError(OWN_TURN)
+        await self._commit_in(called_in)
+
+    async def _commit_in(self, turn: Turn) -> None:
+        """Stores what this turn has done, if it is not over by now."""
         await self._committed()
-        await self._stored(self._commit(self._at_work(), takes=False))
+        if turn is self._turn:
+            await self._stored(self._commit(turn, takes=False))
         await self._published()
         while not self._machine.has_room and not self._holding.owner.closed:  # or a turn could go on for ever
             self._ask_for_room()
@@ -225,11 +231,12 @@ class DurableSession(RoomMember):
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
-    async def send(self, message: Message) -> None:
+    @in_turn
+    async def send(self, called_in: Turn | None, message: Message) -> None:
         """Sends with the turn's commit; from another task than the handler's, with a commit of its own, behind which it
         returns, and for which it waits for room. See Session.send()."""
         item = self._checked(message)
-        if asyncio.current_task() is self._doing:
+        if called_in is not None and called_in is self._turn:
             try:
                 self._put_in(item)
             except SendBufferFull:
@@ -246,7 +253,7 @@ class DurableSession(RoomMember):
     def send_nowait(self, message: Message) -> None:
         """The same, without waiting."""
         item = self._checked(message)
-        if asyncio.current_task() is self._doing:
+        if self._is_handlers():
             self._put_in(item)
         elif self._machine.offer(item) is None:
             raise SendBufferFull(len(self._machine.outbox), self._machine.outbox.size)
@@ -307,31 +314,34 @@ class DurableSession(RoomMember):
             self._late.cancel()
             self._late = None
 
-    async def flush(self) -> None:
+    @in_turn
+    async def flush(self, called_in: Turn | None) -> None:
         """Commits, and waits until all is acknowledged."""
-        if asyncio.current_task() is self._doing:
-            await self.commit()
+        if called_in is not None:
+            await self._commit_in(called_in)
         await super().flush()
 
-    async def close(self, code: int = 1000, reason: str = "") -> None:
+    @in_turn
+    async def close(self, called_in: Turn | None, code: int = 1000, reason: str = "") -> None:
         """Commits, and closes."""
         self._check_loop()
-        if asyncio.current_task() is self._doing and self._machine.finishing is None:
+        if called_in is not None and self._machine.finishing is None:
             serialised(self._data, self._machine.config.max_data)  # raises
         await super().close(code, reason)
 
     # -- rooms ---------------------------------------------------------------------------------------------------------
 
+    @in_turn
     @gives_way
-    async def publish(self, room: str, message: Message) -> None:
+    async def publish(self, called_in: Turn | None, room: str, message: Message) -> None:
         """Publishes behind the turn's commit, which has the message; from another task than the handler's, behind a
         commit of its own, for which it waits. See Session.publish()."""
         data = self._checked(message).data
         check_room(room)
         if self._hub.keep is not None:
             self._hub.keep(room)  # raises
-        if asyncio.current_task() is self._doing:
-            self._at_work().publish(room, data)
+        if called_in is not None and called_in is self._turn:
+            called_in.publish(room, data)
             self._on_clock()
             return
         async with self._publishing:

@@ -10,6 +10,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 from ..brokers.base import Records, Store, Unreadable
@@ -86,10 +87,10 @@ class Sweeps:
         """Begins. A worker without a durable endpoint, of a cluster in which there may be none any more, looks now and
         then what such an endpoint has left. (One that is alone could not tell what others have.)"""
         if self._keeper.served:
-            self._tasks.begin(self._beats())
-            self._tasks.begin(self._sweeps(self.pause))
+            self._tasks.keep_up(self._beats)
+            self._tasks.keep_up(partial(self._sweeps, self.pause))
         elif not self._keeper.alone:
-            self._tasks.begin(self._sweeps(self.rare))
+            self._tasks.keep_up(partial(self._sweeps, self.rare))
 
     async def stop(self) -> None:
         """Ends."""

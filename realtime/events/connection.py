@@ -322,7 +322,9 @@ class Connection(ABC, Generic[S]):
         try:
             try:
                 sending = send_kept(session, packets.write(version, ack))
-            except (TypeError, LocalProtocolError) as raised:  # it is no JSON, or bytes that cannot go there
+            except SessionClosed:
+                return None
+            except Exception as raised:  # it is no JSON, bytes that cannot go there, or of a class that raises
                 told = ack._replace(data=self._error(member, name, raised))
                 sending = send_kept(session, packets.write(version, told))
         except SessionClosed:

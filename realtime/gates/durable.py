@@ -10,11 +10,11 @@ from collections.abc import Awaitable
 from ..core.carrier import NumberedCarrier
 from ..core.durable.lineage import Shown, Verdict
 from ..core.durable.opening import is_durable
-from ..core.errors import Refusal, RemoteProtocolError
+from ..core.errors import Refusal
 from ..core.proof import Proof
 from ..durable.session import DurableSession
 from ..protocols.native import NativeCodec, Open, RequestHead
-from ..protocols.native.durable import TENURE
+from ..protocols.native.durable import check_tenure
 from ..protocols.native.tenures import SendCodec, TenureCodec
 from ..session import Session
 from ..sessions import Sessions
@@ -49,11 +49,10 @@ def supersede(carrier: NumberedCarrier) -> None:
 
 async def allows(session: Session, carrier: NumberedCarrier, head: RequestHead) -> bool:
     """Judges an attach, or a send, of which the session was found, and lets its carrier answer as that wants. False for
-    one that comes late: nothing that it brings counts. Raises Refusal."""
+    one that comes late: nothing that it brings counts. Raises Refusal, and RemoteProtocolError."""
     if not isinstance(session, DurableSession):
         return True
-    if head.tenure and not TENURE.fullmatch(head.tenure):
-        raise RemoteProtocolError(4400, "the id of a tenure is 1 to 64 characters of A-Z a-z 0-9 - _ .")
+    check_tenure(head.tenure)
     holding, machine = session._holding, session._machine
     owner, codec = holding.owner, carrier.codec
     assert isinstance(codec, NativeCodec)

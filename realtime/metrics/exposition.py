@@ -30,7 +30,7 @@ class Metrics(Collector):
         self._service = server._service
         self._tally = Tally(session._machine for session in server.sessions)
         self.registry.register(self)
-        server.observe(self._tally)
+        self._service.observe(self._tally)
 
     def describe(self) -> Iterator[Metric]:
         """The metrics there are: what a registry asks for when it takes this in."""

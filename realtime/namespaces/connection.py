@@ -281,11 +281,8 @@ class ServerConnection(Connection[Session]):
 
     async def _refuse(self, name: str, message: str, data: Any = None) -> None:
         """Tells the client that it may not be in."""
-        said: Any = {"message": message} if data is None else {"message": message, "data": data}
-        if self.version < 5:
-            said = message if data is None else data
         with suppress(SessionClosed):
-            await self.send(Packet(packets.CONNECT_ERROR, name, said))
+            await self.send(_refusal(self, name, message, data))
 
     # -- leaving -------------------------------------------------------------------------------------------------------
 
@@ -338,3 +335,19 @@ class ServerConnection(Connection[Session]):
                 member._end(code, reason)
             for member in members:
                 await self.leaves(member, why)
+
+
+def _refusal(connection: ServerConnection, name: str, message: str, data: Any) -> Packet:
+    """What a client is told that may not be in a namespace, without data that are no JSON."""
+    version = connection.version
+    said: Any = {"message": message} if data is None else {"message": message, "data": data}
+    if version < 5:
+        said = message if data is None else data
+    packet = Packet(packets.CONNECT_ERROR, name, said)
+    if data is not None:
+        try:
+            packets.write(version, packet)
+        except Exception:
+            log.exception("what session %s is told beside its refusal cannot be sent", connection.session.label)
+            return _refusal(connection, name, message, None)
+    return packet

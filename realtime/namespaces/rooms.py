@@ -100,6 +100,10 @@ class EventRoom:
         """Forgets the events that the room keeps: see Room.clear()."""
         await self._room.clear()
 
+    async def close(self) -> None:
+        """Takes everybody out of the room, at all workers; they stay in the namespace: see Room.close()."""
+        await self._room.close()
+
     def __len__(self) -> int:
         """How many of the members are in this process."""
         return len(self._room)
@@ -107,8 +111,8 @@ class EventRoom:
     def __bool__(self) -> bool:
         return True
 
-    def __iter__(self) -> Iterator[Receiver]:
-        """The members in this process, by time of joining."""
+    def __iter__(self) -> Iterator[Any]:
+        """The members in this process, by time of joining: EventSessions."""
         return iter(self._room)
 
     def __contains__(self, member: object) -> bool:

@@ -121,10 +121,16 @@ class SharedQueues:
 
     async def put(self, destination: str, headers: Mapping[str, str], body: bytes) -> None:
         """Puts a message at a queue's end. Raises LocalProtocolError when it is full, and BrokerError."""
-        rooms = self._hub.rooms
-        payload = json.dumps(dict(headers)).encode() + b"\n" + body
+        await self._put(self._new_id(), destination, headers, body)
+
+    def _new_id(self) -> str:
+        """Of a message: by it the store takes that once, however often it is put there."""
         self._number += 1
-        id, unknown = f"{self.name}-{self._number:x}", False
+        return f"{self.name}-{self._number:x}"
+
+    async def _put(self, id: str, destination: str, headers: Mapping[str, str], body: bytes) -> None:
+        rooms, unknown = self._hub.rooms, False
+        payload = json.dumps(dict(headers)).encode() + b"\n" + body
         try:
             async with asyncio.timeout(rooms.timeout):
                 while True:
@@ -341,14 +347,17 @@ class SharedQueues:
                         await asyncio.sleep(PAUSE)
 
     async def _bury(self, queue: _Queue, parcel: SharedParcel) -> None:
-        dead = self._dead_letters
+        dead, id = self._dead_letters, self._new_id()
         kept = False
-        if dead is not None and dead != parcel.destination:
+        while dead is not None and dead != parcel.destination and not kept:
             try:
-                await self.put(dead, {**parcel.headers, ORIGIN: parcel.destination}, parcel.body)
+                await self._put(id, dead, {**parcel.headers, ORIGIN: parcel.destination}, parcel.body)
                 kept = True
-            except (LocalProtocolError, BrokerError) as error:
+            except LocalProtocolError as error:
                 log.warning("a message that nobody has taken could not be kept: %s", error)
+                break
+            except BrokerError:  # it is this worker's until the store is there; then another's
+                await asyncio.sleep(PAUSE)
         if not kept:
             self.dropped += 1
             log.warning(

@@ -8,12 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+import aiohttp
 from aiohttp.http import WebSocketReader
 
 if TYPE_CHECKING:
     from aiohttp._websocket.reader_py import WebSocketDataQueue
 else:
-    from aiohttp._websocket.reader import WebSocketDataQueue
+    try:
+        from aiohttp._websocket.reader import WebSocketDataQueue
+    except ImportError as error:
+        if [int(part) for part in aiohttp.__version__.split(".")[:2]] < [3, 11]:  # pip only warns of that
+            raise ImportError(
+                f"realtime needs aiohttp 3.11.1 or newer, and this is {aiohttp.__version__}: pip install -U aiohttp"
+            ) from error
+        WebSocketDataQueue = object  # of a newer one, which takeover finds to be another than it was known to be
 
 __all__ = ["FRAGMENT", "UNKNOWN", "Parser", "Shared", "WebSocketDataQueue", "beyond"]
 

@@ -358,6 +358,10 @@ async def run_stream(
                     await response.write_eof(tail)
             except TimeoutError:
                 link.abort()
+    except BaseException:
+        if response.prepared:  # a middleware that has had enough would write its own answer into this one
+            link.abort()
+        raise
     finally:
         if not taken:
             course.over()

@@ -19,7 +19,7 @@ from realtime import BrokerError
 from realtime.brokers.base import Unanswered
 from realtime.brokers.redis.ear import Ear as RedisEar
 from realtime.brokers.redis.store import RedisStore
-from realtime.brokers.redis.topology import shown
+from realtime.brokers.redis.topology import shown, topology_of
 from realtime.brokers.rooms import Rooms, Timing
 from realtime.core.frames import Group, Outgoing, RoomItem
 from realtime.core.rooms import Reading
@@ -525,6 +525,29 @@ async def test_processes_hear_each_other_in_one_order_and_the_killed_is_missed(o
 
 
 # -- what is warned of, and what is not said ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["alone", "named by a Sentinel"])
+async def test_who_accepts_a_connection_and_never_answers_is_not_waited_for(named: bool) -> None:
+    """Such as a proxy, or a machine that dies in this moment: the next connection may come to the Redis again."""
+    held: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda reader, writer: held.append(writer), "127.0.0.1", 0)
+    address = server.sockets[0].getsockname()[:2]
+    place = f"127.0.0.1:{address[1]}"
+    topology: Any = topology_of(f"redis+sentinel://{place}/x" if named else f"redis://{place}", 0.01)
+
+    async def master() -> Any:
+        return address
+
+    topology._pool.get_master_address = master
+    with pytest.raises(TimeoutError, match=r"no answer to a new connection within 0\.02 s"):
+        await arrives(topology.connect(""))
+    await topology.close()
+    await eventually(lambda: held)
+    for writer in held:
+        writer.close()
+    server.close()
+    await server.wait_closed()
 
 
 async def test_an_eviction_policy_that_may_drop_our_keys_is_warned_of(

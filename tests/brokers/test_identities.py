@@ -12,6 +12,7 @@ import pytest
 
 import realtime
 from realtime import BrokerError, LocalProtocolError
+from realtime.brokers.local import LocalRoom
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 from realtime.core.identities import CLOSINGS, QUESTIONS, Closing, room_of
@@ -122,6 +123,42 @@ def knock(place: Place, name: str) -> asyncio.Task[Any]:
 
 
 # -- sending -----------------------------------------------------------------------------------------------------------
+
+
+async def test_answers_and_who_has_to_answer_are_asked_for_at_once(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker may be far away."""
+    one = await workers.start()
+    await workers.start()
+    store, asked = one.rt._service.sessions.hub.rooms._store, asyncio.Event()
+    who, answers = store.workers, store.answers
+
+    async def both(part: int) -> list[str]:
+        asked.set()
+        return await who(part)
+
+    async def waits(part: int, question: str) -> dict[str, str]:
+        asked.clear()
+        await asked.wait()
+        return await answers(part, question)
+
+    monkeypatch.setattr(store, "workers", both)
+    monkeypatch.setattr(store, "answers", waits)
+    monkeypatch.setattr(shared(one)._asking, "look", asyncio.Event().wait)  # which asks who there is, too
+    assert await arrives(one.rt.identity("ada").sessions()) == []
+
+
+async def test_a_worker_reads_what_is_closed_as_soon_as_it_reaches_the_broker(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it hears of what is closed from now on: whom it lets in by then would be closed, too."""
+    one = await workers.start()
+    await one.rt.identity("ada").close()
+    never = asyncio.Event()
+    monkeypatch.setattr(LocalRoom, "live", lambda room: never.wait())
+    two = await rooms.Workers.start(workers)
+    await eventually(lambda: shared(two)._closings._known)
 
 
 @EVERYWHERE

@@ -14,6 +14,7 @@ from realtime import BrokerError
 from realtime.brokers.base import Keep, Refused
 from realtime.brokers.redis import link as links
 from realtime.brokers.redis.node import Node
+from realtime.brokers.redis.scripts import SCRIPTS
 from realtime.core.rooms import Position
 
 from ..patience import arrives, eventually
@@ -175,6 +176,29 @@ async def test_what_is_published_in_one_turn_is_one_write(make: Any, monkeypatch
     assert max(sizes) >= 200
 
 
+async def test_a_redis_is_asked_all_at_once_when_it_is_met(own_redis: Server, start: Any) -> None:
+    """One question after the other, a Redis that is far away would not have answered all of them within `timeout`."""
+    worker = await start(own_redis.url)
+    await eventually(lambda: worker.rooms._store._nodes._nodes)
+    link = Kept(own_redis, worker).node.link
+    connection: Any = await link._connect()
+    said: list[str] = []
+    send, read = connection.send_packed_command, connection.read_response
+
+    async def sends(*what: Any, **how: Any) -> None:
+        said.append("sent")
+        await send(*what, **how)
+
+    async def reads(*what: Any, **how: Any) -> Any:
+        said.append("read")
+        return await read(*what, **how)
+
+    connection.send_packed_command, connection.read_response = sends, reads
+    await link._greet(connection)
+    await connection.disconnect()
+    assert said == ["sent", *["read"] * (len(links.SECTIONS) + len(SCRIPTS))]
+
+
 @pytest.mark.parametrize("limit", [("MAX_WAITING", 5), ("MAX_WAITING_SIZE", 5_000)])
 async def test_publishes_that_wait_are_bounded(
     own_redis: Server, make: Any, limit: tuple[str, int], monkeypatch: pytest.MonkeyPatch
@@ -283,6 +307,6 @@ def test_nobody_waits_for_longer_than_a_store_remembers_what_it_was_told(made: A
 
 def test_a_history_that_nobody_can_count_is_refused() -> None:
     rt = realtime.Server(broker="redis://localhost")
-    with pytest.raises(realtime.LocalProtocolError, match=r"ttl=1e\+17: takes .* at most 1e\+08"):
+    with pytest.raises(realtime.LocalProtocolError, match=r"ttl=1e\+17: takes .* at most 100,000,000"):
         rt.configure_rooms("a", history=1, ttl=1e17)
     rt.configure_rooms("a", history=1, ttl=1e8)

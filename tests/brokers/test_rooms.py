@@ -283,9 +283,80 @@ async def test_a_session_that_has_ended_joins_nothing(workers: Workers) -> None:
     await asyncio.gather(joining, return_exceptions=True)
     shared = one.rt._service.sessions.hub.rooms
     await eventually(lambda: not [room for room in shared._local if room[:1] != RESERVED])
+    assert not shared._joining
+
+
+class Followed(dict[str, Any]):
+    """The rooms that a worker follows, of which nobody is to look at all: there may be one for each session."""
+
+    def _refuse(self) -> Any:
+        raise AssertionError
+
+    __iter__ = items = values = _refuse
+
+
+async def test_who_ends_leaves_its_own_rooms_and_none_is_looked_at_that_others_are_in() -> None:
+    rt = realtime.Server(broker=MemoryBroker())
+    configure(rt)
+    async with serving(rt) as one:
+        (_, session), (_, other) = await one.parked("websocket"), await one.parked("websocket")
+        rooms = rt._service.sessions.hub.rooms
+        for room in ("kept/a", "kept/b", "plain"):
+            await other.join(room)
+        await session.join("kept/a", history=5)
+        await session.join("plain")
+        joining = asyncio.create_task(session.join("kept/b", history=5))
+        local = rooms._local["kept/b"]
+        await eventually(lambda: session in local.joining)
+        rooms._local = Followed(rooms._local)
+        session._machine.end(4000, "over", rt._service.clock.now())
+        rooms._local = dict(dict.items(rooms._local))
+        assert (dict(local.joining), rooms._joining) == ({}, {})
+        assert [len(rt.room(room)) for room in ("kept/a", "kept/b", "plain")] == [1, 1, 1]
+        await asyncio.gather(joining, return_exceptions=True)
+
+
+async def test_who_leaves_before_it_is_in_is_not() -> None:
+    rt = realtime.Server(broker=MemoryBroker())
+    configure(rt)
+    async with serving(rt) as one:
+        _, session = await one.parked("websocket")
+        for room in ("plain", "kept/a", "short/a"):
+            first = asyncio.create_task(session.join(room, history=3 * (room != "plain")))
+            await asyncio.sleep(0)
+            await session.leave(room)
+            again = asyncio.create_task(session.join(room)) if room == "short/a" else None
+            await arrives(first)
+            if again is not None:  # the later join is another matter
+                await arrives(again)
+            assert (session in rt.room(room)) is (again is not None)
+        rooms = rt._service.sessions.hub.rooms
+        assert [room for room in rooms._local if room[:1] != RESERVED] == ["short/a"]
+        assert not rooms._local["short/a"].entering
 
 
 # -- presence ----------------------------------------------------------------------------------------------------------
+
+
+async def test_who_joins_twice_at_once_and_fails_is_not_present(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second join tells of the member that the first is about to make."""
+    rt = realtime.Server(broker=MemoryBroker())
+    configure(rt)
+    async with serving(rt) as one:
+        (_, session), (_, other) = await one.parked("websocket"), await one.parked("websocket")
+        rooms, room = rt._service.sessions.hub.rooms, rt.room("kept/a")
+        await other.join(room.name)
+        monkeypatch.setattr(rooms._store, "read", lambda *_: asyncio.Event().wait())
+        joining = asyncio.create_task(session.join(room.name, history=5))
+        await eventually(lambda: session in rooms._local[room.name].joining)
+        await session.join(room.name)
+        assert len(await room.members()) == 2
+        joining.cancel()
+        await asyncio.gather(joining, return_exceptions=True)
+        assert session not in room
+        await eventually(lambda: session.id not in rooms._attending.here.members(room.name))
+        await rooms._attending.tell()
+        assert list(await room.members()) == [other.id]
 
 
 async def test_who_is_there_at_all_workers(workers: Workers) -> None:
@@ -422,7 +493,7 @@ async def test_health(workers: Workers) -> None:
 async def test_rooms_work_while_the_server_runs(broker: MemoryBroker | RedisBroker) -> None:
     rt = realtime.Server(broker=broker)
     assert rt.health() == (False, ("the server has not started",))
-    with pytest.raises(BrokerError, match="from the server's start to its end"):
+    with pytest.raises(BrokerError, match="work while the server runs"):
         await rt.room("a").send("hello")
 
 

@@ -11,6 +11,7 @@ import pytest
 from redis import Redis
 
 import realtime
+from realtime import BrokerError
 from realtime.brokers.base import QueueStore, Refused, Taken
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
@@ -393,6 +394,28 @@ async def test_an_acknowledgement_is_told_until_the_store_is_there(
     await until_held(place, 0)
     assert times < 20  # all that has come meanwhile is told at once
     await one.done("SEND", {"destination": "/topic/none"}, "x")  # it was given once
+
+
+async def test_a_dead_letter_waits_for_the_store(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = await started(workers, max_deliveries=1, dead_letters="/queue/dead")
+    store, one = await store_of(place, QUEUE), await connected(place)
+    await one.subscribe(QUEUE, ack="client")
+    await put(one, "1")
+    message = await one.expect("MESSAGE", n="1")
+    keep, times = store.put, 0
+
+    async def away(*arguments: Any) -> bool:
+        nonlocal times
+        times += 1
+        if times < 3:
+            raise BrokerError("it takes no writes")
+        return await keep(*arguments)
+
+    monkeypatch.setattr(store, "put", away)
+    await one.send("NACK", about(message))
+    await until_held(place, 1, "/queue/dead")
+    await until_held(place, 0)
+    assert queues_of(place).dropped == 0
 
 
 @pytest.mark.parametrize("broker", ["tcp"], indirect=True)

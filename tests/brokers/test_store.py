@@ -11,6 +11,7 @@ import pytest
 from realtime.brokers.base import Expired, Keep, Present, Store
 from realtime.brokers.counts import Counts
 from realtime.brokers.memory import MemoryBroker
+from realtime.brokers.presence import Attending
 from realtime.brokers.redis import RedisBroker
 from realtime.core.rooms import Entry, Position, Reading
 
@@ -277,6 +278,16 @@ async def test_presence_is_kept_for_registered_workers(workers: Workers) -> None
     assert [one.member for one in await two[0].members("a b")] == ["eve"]
     assert await one[0].attending(part) == {}
     assert not await one[0].attend("a b", {"ada": "{}"}, ())
+
+
+async def test_who_has_resigned_is_brought_back_by_nothing_that_is_under_way(workers: Workers) -> None:
+    one, two = await workers("one"), await workers("two")
+    attending, (part,) = Attending(one[0], 30), one[0].parts_of(["a"])
+    await attending.add("a", "ada", "{}")
+    assert await two[0].workers(part) == ["one"]
+    await asyncio.gather(attending.resign(), attending.add("a", "eve", "{}"), attending.renew())
+    await attending.sweep()
+    assert (await two[0].workers(part), await two[0].members("a")) == ([], [])
 
 
 async def expired(store: Store, part: int) -> list[Expired]:

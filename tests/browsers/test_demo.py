@@ -446,6 +446,7 @@ async def _moves_on(visitor: Visit, away_from: str = "", by: int = 5) -> None:
 
 async def _restart(visitor: Visit) -> None:
     """The server process is killed: the page is told by a code, reopens, and lists what was never acknowledged."""
+    assert await visitor.text("#plug-restart-what") == "its process is killed; the session ends"
     await visitor.click("#plug-restart")
     await visitor.until("/Session 2:/.test(document.getElementById('counts-caption').textContent)")
     await visitor.until("Demo.plug.session().state === 'open'")

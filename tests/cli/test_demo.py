@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -26,7 +27,8 @@ TRANSPORTS = ("websocket", "long_polling", "polling")
 
 
 async def test_it_says_where_it_is_and_what_is_there() -> None:
-    async with Program("demo", "--port", 0, fresh=True) as demo:
+    command = ("env", "PATH=", sys.executable, "-m", "realtime", "demo", "--port", 0)  # where no redis-server is
+    async with Program(*command, bare=True) as demo:
         welcome = await demo.line()
         url = URL(welcome.split()[0])
         assert welcome == f"{url} is the demo of realtime {realtime.__version__}. Ctrl-C ends it."
@@ -36,6 +38,8 @@ async def test_it_says_where_it_is_and_what_is_there() -> None:
             line = await demo.line()
             assert f" connect {url}realtime/{path} " in line
             assert what in line
+        assert await demo.line() == ""
+        assert "aiohttp-realtime[redis]" in await demo.line()
         async with aiohttp.ClientSession() as http, http.get(url) as response:
             assert response.status == 200
             text = await response.text()

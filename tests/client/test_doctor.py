@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 from yarl import URL
 
 import realtime
@@ -38,11 +42,13 @@ from realtime.testing import (
     ResetWebSocket,
     StripUpgrade,
     TruncateRequest,
+    make_certificate,
     serve,
 )
 
 from ..patience import arrives, leap, steady
 
+NO_TLS = "no TLS is spoken at 127.0.0.1 port [0-9]+: the URL may have to begin with http:"
 STREAMS = ("sse", "xhr_streaming", "multipart")
 
 
@@ -211,6 +217,8 @@ async def test_a_server_that_lets_nobody_in() -> None:
         assert "4401" in found.findings[0].what
         assert found.realtime
         assert not found.through
+        (advice,) = found.advice
+        assert "--auth" in advice
         found = await examine(url, patience=0.1, auth="let me")
         assert states(found) == {"sse": "skipped", "multipart": "skipped"}
         assert len(rt) == 0
@@ -277,7 +285,9 @@ async def test_a_path_where_nothing_is() -> None:
         assert "check the path" in found.advice[0]
         found = await examine(f"{proxy.url}/realtime/elsewhere", patience=0.1)
         assert set(states(found).values()) == {"policy"}
-        assert "there is no endpoint" in found.advice[0]
+        (advice,) = found.advice
+        assert "there is no endpoint /elsewhere" in advice
+        assert "/realtime/chat" in advice
 
 
 @steady
@@ -299,6 +309,30 @@ async def test_nobody_listens(unused_tcp_port: int) -> None:
     assert set(states(found).values()) == {"unreachable"}
     assert "refused" in found.findings[0].what
     assert found.seconds < 10
+
+
+@steady
+async def test_http_and_https_are_mixed_up(tmp_path: Path) -> None:
+    made = make_certificate(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.certificate, made.key)
+    app = web.Application()
+    realtime.setup(app, realtime.Server())
+    encrypted = TestServer(app, scheme="https")
+    await encrypted.start_server(ssl=context)
+    async with serve(realtime.Server()) as plain, encrypted:  # which has started
+        http = encrypted.make_url("/realtime/echo").with_scheme("http")
+        for url, state, words, advice in (
+            (plain.make_url("/realtime/echo").with_scheme("https"), "unreachable", NO_TLS, ""),
+            (http.with_scheme("https"), "untrusted", "is not trusted: self-signed certificate", "SSL_CERT_FILE="),
+            (http, "cut", "without an answer", "If TLS is spoken at that port, the URL begins with https:."),
+        ):
+            found = await examine(url, transports=["websocket", "polling"])
+            assert states(found) == {"websocket": state, "polling": state}
+            assert re.search(words, found.findings[0].what)
+            assert advice in "".join(found.advice[-1:])
+            with pytest.raises(realtime.NegotiationError, match=words):
+                await realtime.connect(url, backoff=(0.01, 0.02))
 
 
 @steady

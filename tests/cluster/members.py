@@ -58,8 +58,8 @@ class Workers:
 class Worker:
     """A server that was started."""
 
-    def __init__(self, broker: Stores, workers: Workers) -> None:
-        self.rt = realtime.Server(broker=broker, max_sessions=3, max_sessions_per_identity=2)
+    def __init__(self, broker: Stores, workers: Workers, **settings: Any) -> None:
+        self.rt = realtime.Server(broker=broker, max_sessions=3, max_sessions_per_identity=2, **settings)
         self.service = self.rt._service
         self.service.cluster = workers
         self.sessions = self.service.sessions

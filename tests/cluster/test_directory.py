@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from realtime import loops
 from realtime.brokers.base import Refused, Store
 from realtime.brokers.memory_directory import LONG_AGO, MemoryDirectory
 from realtime.cluster.directory import Directory
@@ -219,6 +220,23 @@ async def test_a_name_of_a_dead_worker_is_asked_for_again(workers: Workers) -> N
     workers.stored.asked.clear()
     assert await two.find("nonce") == Gone(None)
     assert "holder" in workers.stored.asked
+
+
+async def test_a_worker_registers_although_its_store_has_failed_as_none_should(
+    workers: Workers, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loops, "AGAIN", 0.0)
+    enlist, failures = workers.stored.enlist, [RuntimeError("of a store")]
+
+    async def fails_once(peer: Peer, lease: float) -> bool:
+        if failures:
+            raise failures.pop()
+        return await enlist(peer, lease)
+
+    monkeypatch.setattr(workers.stored, "enlist", fails_once)
+    one = await workers.start("onex")
+    await eventually(lambda: workers.registered(one))
+    assert [record.getMessage() for record in caplog.records] == ["a task of the directory failed, and begins again"]
 
 
 async def test_opens_of_a_name_that_is_being_claimed_wait_for_one_answer(workers: Workers) -> None:

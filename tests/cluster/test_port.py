@@ -391,6 +391,21 @@ async def test_whatever_is_said_behind_a_hello(caplog: pytest.LogCaptureFixture)
     assert not [record for record in caplog.records if record.name.startswith("realtime")]
 
 
+async def test_a_hop_that_ends_just_behind_an_answer_is_not_kept() -> None:
+    """Whoever waits for the answer runs when both have come."""
+    async with workers(2) as (one, other):
+        one.inner.application = one.app
+        hop = await other.hops.reach(one.peer)
+        waiting = asyncio.ensure_future(hop.take(1))
+        await asyncio.sleep(0)
+        hop.data_received(b"x")
+        hop.transport.abort()
+        hop.connection_lost(None)
+        assert await waiting == b"x"
+        other.hops.keep(hop)
+        assert (len(other.hops.open), other.hops.idle) == (0, 0)
+
+
 async def test_hops_are_counted() -> None:
     async with workers(2) as (one, other):
         other.hops._most = 1

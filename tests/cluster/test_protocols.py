@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import aiohttp
 import pytest
+from aiohttp import web
 from yarl import URL
 
 import realtime
@@ -141,6 +142,33 @@ async def test_engineio_upgrades_by_another_worker(version: int) -> None:
             while last.type is aiohttp.WSMsgType.TEXT:
                 last = await arrives(ws.receive())
             assert last.type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+
+
+async def test_a_middleware_that_gives_a_carried_websocket_up_ends_it() -> None:
+    limits: list[asyncio.Timeout] = []
+
+    @web.middleware
+    async def impatient(request: web.Request, handler: Any) -> web.StreamResponse:
+        async with asyncio.timeout(None) as limit:
+            limits.append(limit)
+            response: web.StreamResponse = await handler(request)
+            return response
+
+    def setup(app: web.Application, server: realtime.Server) -> None:
+        app.middlewares.append(impatient)
+        realtime.setup(app, server)
+
+    async with fleet(setup=setup) as one:
+        base = await opened(one, 4)
+        session = await arrives(one.sessions.get())
+        one.from_now_on(one.other(one.owner(session)))
+        async with one.http.ws_connect(f"{one.url}{base}websocket") as ws:
+            await ws.send_str("2probe")
+            assert (await arrives(ws.receive())).data == "3probe"
+            limits[-2].reschedule(0.0)  # the last is that of the worker that has the session
+            await arrives(ws.receive())
+            assert ws.closed
+            await eventually(lambda: not one.other(one.owner(session)).forwarder.farewell.tunnels)
 
 
 async def test_what_the_worker_refuses_comes_as_it_is() -> None:

@@ -106,6 +106,25 @@ async def test_an_open_that_comes_to_nothing_gives_its_name_back(pair: tuple[Wor
     assert (await two.open("nonce")).id.startswith(two.sessions.worker)
 
 
+async def test_what_is_claimed_and_counted_holds_where_no_ended_session_is_remembered() -> None:
+    broker, workers = realtime.MemoryBroker(), Workers()
+    one, two = [await Worker(broker, workers, max_tombstones=0).start() for _ in range(2)]
+    first = await one.open("nonce1", identity="ada")
+    await one.open("nonce2", identity="ada")
+    assert isinstance(await refused(two.open("nonce1", identity="ada")), Elsewhere)
+    first._machine.end(1000, "", 0.0)
+    await eventually(lambda: two.directory._directory._held["iada"] == {one.sessions.worker: 1})  # type: ignore[attr-defined]
+    await two.open("nonce3", identity="ada")
+    await one.open("name", None, kind=partial(PlainMachine, capabilities=CAPABILITIES))
+    stored: Any = one.directory._directory
+    stored._claims.clear()
+    for name, claim in one.directory.claims.lasting():
+        one.directory._keeping.claim(name, claim)
+    await eventually(lambda: names(one) == {"name"})
+    for worker in (one, two):
+        await worker.service.shutdown()
+
+
 async def test_a_limit_of_an_identity_holds_at_all_workers(pair: tuple[Worker, Worker]) -> None:
     one, two = pair
     first = await one.open("nonce1", identity="ada")

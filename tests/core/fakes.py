@@ -12,6 +12,7 @@ from realtime.core.config import Config
 from realtime.core.frames import CLOSE, DROPPED, Outgoing, RoomItem, RoomNote, Window
 from realtime.core.lifecycle import State
 from realtime.core.machine import SessionMachine
+from realtime.core.outbox import Outbox
 
 # Half a window is 8 messages, a quarter is 4; a quarter of the bytes is 16,384.
 SMALL = Config(max_queue=16, max_queue_size=65_536)
@@ -208,3 +209,9 @@ def texts(*contents: str) -> list[Outgoing]:
 def contents(items: Sequence[Outgoing]) -> list[str]:
     """What items say, for comparisons: m…, b…, d<count>, c<code>."""
     return [f"{item.kind}{item.code if item.kind in (CLOSE, DROPPED) else item.data!s}" for item in items]
+
+
+def append_group(outbox: Outbox, items: Sequence[Outgoing]) -> None:
+    """Queues the messages of an Outgoing.group()."""
+    for item in items:
+        outbox.append(item)

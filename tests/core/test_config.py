@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from realtime.core.config import ESCAPED, HOLD_WITHOUT_PINGS, INITIAL_WINDOW, OPEN_SIZE, Config
+from realtime.core.config import ESCAPED, HOLD_WITHOUT_PINGS, INITIAL_WINDOW, LONGEST, MOST, OPEN_SIZE, Config
 from realtime.core.errors import LocalProtocolError
 from realtime.core.frames import Window
 
@@ -82,6 +82,20 @@ def test_limits(name: str, wrong: Any, least: Any) -> None:
     with pytest.raises(LocalProtocolError, match=f"^{name}="):
         Config(**{name: wrong})
     assert getattr(Config(**{name: least}), name) == least
+
+
+SIZES = ("max_size", "max_queue", "max_queue_size", "max_batch", "max_batch_size", "max_stream_size", "max_auth_size")
+OF_OUTBOXES = ("max_outbox", "max_outbox_size")
+TIMES = ("ping_interval", "ping_timeout", "resume_window")
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [(name, MOST) for name in SIZES + OF_OUTBOXES] + [(name, LONGEST) for name in TIMES]
+)
+def test_the_largest_of_what_clients_have_to_reckon_with(name: str, most: Any) -> None:
+    Config(**{name: most})
+    with pytest.raises(LocalProtocolError, match=f"^{name}=.* at most "):
+        Config(**{name: most + 1})
 
 
 def test_a_message_of_max_size_passes_a_rate_that_closes() -> None:

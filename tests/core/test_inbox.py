@@ -17,6 +17,8 @@ from realtime.core.outbox import Outbox
 from realtime.core.queues import EMPTY
 from realtime.core.rates import Meter
 
+from .fakes import append_group
+
 NEVER = float("inf")
 NOW = float("-inf")  # due already
 DELAY = 1.0
@@ -597,7 +599,7 @@ def test_groups_of_any_size_pass_any_window(sizes: list[list[int]], count: int, 
     inbox.group(int, "0123456789", 12, 12 * 60 + 2)
     ends, total = {0}, 0
     for group in sizes:
-        outbox.append_group(Outgoing.group(str(len(group)), *(b"x" * size for size in group)))
+        append_group(outbox, Outgoing.group(str(len(group)), *(b"x" * size for size in group)))
         total += 1 + len(group)
         ends.add(total)
     turn = 0

@@ -206,7 +206,9 @@ def test_an_end_without_a_carrier_says_goodbye_to_nobody() -> None:
 def test_check_open() -> None:
     machine, _, _, _ = attached()
     machine.check_open()
+    assert not machine.over
     machine.close(3000, "ours", 0.0)
+    assert machine.over
     with pytest.raises(SessionClosed) as caught:
         machine.check_open()
     assert (caught.value.code, caught.value.reason) == (3000, "ours")

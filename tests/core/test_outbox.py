@@ -13,7 +13,7 @@ from realtime.core.frames import Group, Outgoing, RoomNote, Window
 from realtime.core.outbox import MOST_OUTSTANDING, Outbox
 from realtime.core.queues import EMPTY
 
-from .fakes import contents, texts
+from .fakes import append_group, contents, texts
 
 WIDE = Window(1000, 1_000_000)
 ALL = 1000, 1_000_000  # limits of a batch that are never reached
@@ -355,14 +355,27 @@ def test_a_note_alone_cannot_make_room() -> None:
     box = outbox("a", max_messages=1)
     assert not box.make_room(1)
     box.drop_new()
+    assert box.dropped == 1
+    assert give(box, 1) == (1, ["ma", "d1"])
+
+
+def test_nothing_is_dropped_in_vain() -> None:
+    """What may not be dropped, sent or to be kept, leaves no room: neither what waits is dropped, nor a part of it."""
+    box = outbox("sent 1", *"abc", sent=1, max_messages=10, max_bytes=9)
+    kept = Group("kept", kept=True).parts[0]
+    assert not box.make_room(4)
+    assert (box.dropped, [item.data for item in box.waiting]) == (0, ["a", "b", "c"])
+    assert box.make_room(2)
+    assert (box.dropped, [item.kind for item in box.waiting]) == (2, ["d", "m"])
+    box.append(kept)
+    box.acknowledge(1, 1)
+    assert not box.make_room(6)
     assert box.dropped == 2
-    assert give(box, 1) == (1, ["d2"])
 
 
 def test_a_note_that_was_numbered_stays_and_a_new_run_gets_its_own() -> None:
-    box = outbox("a", max_messages=1)
-    box.make_room(1)
-    box.drop_new()
+    box = outbox(max_messages=1)
+    box.drop_new(2)
     box.peek(1, *ALL)
     box.drop_new()
     assert give(box, 1) == (1, ["d2", "d1"])
@@ -450,7 +463,7 @@ def test_of_a_huge_window_so_much_is_used(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_group_is_numbered_like_any_messages() -> None:
     box = outbox("a")
-    box.append_group(Outgoing.group("event", b"one", b"two"))
+    append_group(box, Outgoing.group("event", b"one", b"two"))
     box.append(Outgoing.message("z"))
     assert (len(box), box.unnumbered, box.appended, box.size) == (5, 5, 5, 13)
     assert give(box, 1) == (1, ["ma", "mevent", "bb'one'", "bb'two'", "mz"])
@@ -467,7 +480,7 @@ def test_room_for_a_group() -> None:
 
 def test_a_group_is_dropped_whole() -> None:
     box = outbox(max_messages=4)
-    box.append_group(Outgoing.group("event", b"one", b"two"))
+    append_group(box, Outgoing.group("event", b"one", b"two"))
     box.append(Outgoing.message("z"))
     assert box.make_room(1)
     assert give(box, 1) == (1, ["d3", "mz"])
@@ -478,7 +491,7 @@ def test_a_group_that_is_shared_may_go_to_one_and_be_dropped_for_another() -> No
     group = Outgoing.group("event", b"one")
     quick, slow = outbox(), outbox(max_messages=2)
     for box in (quick, slow):
-        box.append_group(group)
+        append_group(box, group)
     assert slow.make_room(1)
     slow.append(Outgoing.message("z"))
     assert give(quick, 1) == (1, ["mevent", "bb'one'"])
@@ -487,9 +500,9 @@ def test_a_group_that_is_shared_may_go_to_one_and_be_dropped_for_another() -> No
 
 def test_the_rest_of_a_group_that_has_begun_is_kept_and_what_is_behind_it_dropped() -> None:
     box = outbox(max_messages=5)
-    box.append_group(Outgoing.group("event", b"one", b"two"))
+    append_group(box, Outgoing.group("event", b"one", b"two"))
     assert give(box, 1, max_items=1) == (1, ["mevent"])
-    box.append_group(Outgoing.group("next", b"three"))
+    append_group(box, Outgoing.group("next", b"three"))
     assert box.make_room(1)
     box.append(Outgoing.message("z"))
     assert give(box, 2) == (2, ["bb'one'", "bb'two'", "d2", "mz"])
@@ -498,7 +511,7 @@ def test_the_rest_of_a_group_that_has_begun_is_kept_and_what_is_behind_it_droppe
 
 def test_runs_of_drops_behind_a_group_that_has_begun_merge_into_one_note() -> None:
     box = outbox(max_messages=4)
-    box.append_group(Outgoing.group("event", b"one"))
+    append_group(box, Outgoing.group("event", b"one"))
     assert give(box, 1, max_items=1) == (1, ["mevent"])
     for content in ("a", "b", "c", "d"):
         assert box.make_room(1)
@@ -508,7 +521,7 @@ def test_runs_of_drops_behind_a_group_that_has_begun_merge_into_one_note() -> No
 
 def test_a_group_that_has_begun_leaves_no_room_and_the_new_group_is_noted() -> None:
     box = outbox(max_messages=3)
-    box.append_group(Outgoing.group("event", b"one", b"two"))
+    append_group(box, Outgoing.group("event", b"one", b"two"))
     give(box, 1, max_items=2)
     assert not box.make_room(5, 2)
     box.drop_new(2)
@@ -534,11 +547,11 @@ def test_nobody_gets_a_part_of_a_group(steps: list[tuple[str, int, int]], most: 
         total = sum(item.size for item in group)
         if what == "send" and box.has_room(total, count):
             offered += count
-            box.append_group(group)
+            append_group(box, group)
         elif what == "offer":
             offered += count
             if box.make_room(total, count):
-                box.append_group(group)
+                append_group(box, group)
             else:
                 box.drop_new(count)
         elif what == "peek":
@@ -613,8 +626,8 @@ def test_what_is_to_be_kept_is_never_dropped() -> None:
 
 def test_the_rest_of_a_group_that_has_begun_is_numbered_while_the_peer_drains() -> None:
     box = outbox()
-    box.append_group(Outgoing.group("event", b"one", b"two"))
-    box.append_group(Outgoing.group("next", b"three"))
+    append_group(box, Outgoing.group("event", b"one", b"two"))
+    append_group(box, Outgoing.group("next", b"three"))
     give(box, 1, max_items=1)
     box.held = True
     assert (box.begun, box.pending(2)) == (True, True)
@@ -625,8 +638,8 @@ def test_the_rest_of_a_group_that_has_begun_is_numbered_while_the_peer_drains() 
 
 def test_a_group_that_has_not_arrived_to_its_end_is_unacknowledged_as_a_whole() -> None:
     box = outbox("before")
-    box.append_group(Outgoing.group("event", b"one", b"two"))
-    box.append_group(Outgoing.group("next", b"three"))
+    append_group(box, Outgoing.group("event", b"one", b"two"))
+    append_group(box, Outgoing.group("next", b"three"))
     give(box, 1, max_items=4)
     group: list[str | bytes] = ["event", b"one", b"two"]
     behind: list[str | bytes] = ["next", b"three"]
@@ -651,7 +664,7 @@ def test_what_is_unacknowledged_is_whole_groups(steps: list[tuple[str, int]]) ->
     for what, count in steps:
         if what == "append":
             groups.append([f"{len(groups)}", *(b"%d.%d" % (len(groups), part) for part in range(1, count))])
-            box.append_group(Outgoing.group(*groups[-1]))
+            append_group(box, Outgoing.group(*groups[-1]))
         elif what == "peek":
             box.peek(box.last + 1, count, 1000)
         else:
@@ -667,15 +680,15 @@ def test_what_is_unacknowledged_is_whole_groups(steps: list[tuple[str, int]]) ->
 
 def test_what_belongs_to_a_message_needs_no_window_once_there_is_one() -> None:
     box = outbox("before", window=Window(2, 20))
-    box.append_group(Outgoing.group("event", b"x" * 50, b"two"))
-    box.append_group(Outgoing.group("next", b"three"))
+    append_group(box, Outgoing.group("event", b"x" * 50, b"two"))
+    append_group(box, Outgoing.group("next", b"three"))
     assert [len(text) for text in give(box, 1)[1]] == [7, 6, 54, 7]
     assert give(box, 5) == (5, [])
     box.acknowledge(4, 4)
     assert give(box, 5) == (5, ["mnext", "bb'three'"])
     initial = outbox(window=Window(2, 20))
     initial.initial = True
-    initial.append_group(Outgoing.group("event", b"x" * 50))
+    append_group(initial, Outgoing.group("event", b"x" * 50))
     assert give(initial, 1) == (1, ["mevent"])
     initial.initial = False
     assert len(give(initial, 2)[1]) == 1

@@ -82,6 +82,22 @@ def test_an_error_shows_the_beginning_of_a_long_value() -> None:
     assert shown("a" * 1000) == f"'{'a' * 79}…"
 
 
+def test_an_error_names_the_type_of_what_cannot_be_shown() -> None:
+    class Mute:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    with pytest.raises(TypeError, match=r"^it=<Mute>: takes "):
+        check("it", Mute(), number())
+    with pytest.raises(LocalProtocolError, match=r"^it=<int>: takes "):
+        check("it", 10**5000, number())  # above all floats, and too long for Python to write
+
+
+def test_a_number_is_within_what_floats_can_say() -> None:
+    with pytest.raises(LocalProtocolError, match=r"^it=10+…: takes "):
+        check("it", 10**309, number())
+
+
 @pytest.mark.parametrize("error", [unknown, unknown_transport])
 def test_an_unknown_name_is_told_the_nearest_and_all(error: Callable[..., Exception]) -> None:
     known = ("websocket", "polling")

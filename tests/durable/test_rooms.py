@@ -748,3 +748,24 @@ async def test_a_task_that_joins_what_has_ended_or_gone_elsewhere(place: Place) 
     shared: Any = one.rt._service.sessions.hub.shared
     await eventually(lambda: "kept" not in shared._local)
     await raw.gone()
+
+
+async def test_who_leaves_behind_a_join_that_is_under_way_is_not_in_the_room(place: Place) -> None:
+    async def handler(session: realtime.Session) -> None:
+        async def beside() -> None:
+            await asyncio.gather(session.join("kept"), session.leave("kept"))
+
+        async for message in session:
+            if message == "beside":
+                await asyncio.create_task(beside())
+            else:
+                await beside()
+            await session.send(f"{message!s} {session in one.rt.room('kept')}")
+
+    one = await with_rooms(place, handler)
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.say("beside", "in the turn")
+    await raw.until("min the turn False")
+    assert raw.messages == ["beside False", "in the turn False"]
+    await eventually(lambda: not one.rt._service.sessions.hub.rooms._local.keys() & {"kept"})

@@ -16,7 +16,7 @@ from realtime.core.durable.record import Stage
 
 from ..patience import arrives, eventually
 from .raw import Polls, Raw
-from .workers import Place, counting, record
+from .workers import KEPT, Place, counting, heard, keeps, record
 
 
 async def test_a_session_says_its_tenure_and_counts(place: Place) -> None:
@@ -34,6 +34,30 @@ async def test_a_session_says_its_tenure_and_counts(place: Place) -> None:
     await raw.gone()
     assert raw.ended[:2] == ("1000", "session")
     assert (await record(one, raw.sid)).stage is Stage.ENDED
+
+
+async def test_a_store_that_fails_as_none_should_is_asked_again(
+    place: Place, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await place.worker(counting)
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.until("mwelcome")
+    keeper = one.rt._service.keeper
+    assert keeper is not None
+    put, failures = keeper.records.put, [RuntimeError("of a store"), RuntimeError("of a store")]
+
+    async def fails_twice(*args: Any) -> str:
+        if failures:
+            raise failures.pop()
+        return await put(*args)
+
+    monkeypatch.setattr(keeper.records, "put", fails_twice)
+    await raw.say("a")
+    await raw.until("ma 1")
+    assert [r.getMessage() for r in caplog.records if r.exc_info] == [
+        f"! session {one.sessions[0].label}: the store has failed, and is asked again"
+    ]
 
 
 async def test_a_client_without_the_rules_gets_an_ordinary_session(place: Place) -> None:
@@ -344,6 +368,52 @@ async def test_other_tasks_send_at_once_and_may_not_receive(place: Place) -> Non
     assert raw.messages == ["beside", "later: a"]
     assert "one task receives" in errors[0]
     assert "commit() is for the handler's own task" in errors[1]
+
+
+async def test_what_the_handler_calls_is_its_turns_in_whatever_task_it_runs(place: Place) -> None:
+    """asyncio.gather() makes a task for each coroutine, and so does asyncio.wait_for() until Python 3.12."""
+    called, go, late = asyncio.Event(), asyncio.Event(), []
+
+    async def handler(session: realtime.Session) -> None:
+        async for message in session:
+            if message == "c":  # what runs when the turn is over is a commit of its own
+                late.append(asyncio.create_task(session.send("late")))
+                continue
+            await asyncio.gather(session.send(f"{message!s}1"), session.join("room"), session.publish(KEPT, message))
+            if message == "a":
+                await asyncio.gather(session.leave("room"))
+                await asyncio.gather(session.flush())
+                await asyncio.gather(session.send("a2"))
+                await asyncio.gather(session.commit())
+            called.set()
+            await go.wait()
+            if message == "b":
+                raise RuntimeError("what was done in this turn is nothing")
+
+    one = await place.worker(handler, prepare=keeps)
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.say("a")
+    await raw.until("ma1")
+    await raw.ack()
+    await raw.until("ma2")
+    await arrives(called.wait())
+    stored = await record(one, raw.sid)
+    assert (stored.taken, stored.rooms) == (0, ())  # it is in the turn of "a" still
+    called.clear()
+    go.set()
+    await raw.say("c")
+    await raw.until("mlate")
+    go.clear()
+    await raw.say("b")
+    await arrives(called.wait())
+    stored = await record(one, raw.sid)
+    assert (stored.taken, stored.rooms, len(raw.messages)) == (2, (), 3)
+    go.set()
+    await raw.until("c1011")
+    assert raw.messages == ["a1", "a2", "late"]
+    assert await heard(one.rt) == ["a"]
+    assert all(task.done() for task in late)
 
 
 async def test_a_receive_that_is_given_up_loses_nothing(place: Place) -> None:

@@ -254,6 +254,39 @@ async def test_a_wrong_frame_ends_the_session_when_that_is_stored(place: Place) 
     assert (await record(one, polls.sid)).end.code == 1009
 
 
+@pytest.mark.parametrize("way", ["closed", "ended"])
+async def test_a_handler_may_find_that_its_session_is_over_before_that_is_stored(
+    place: Place, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken, go = asyncio.Event(), asyncio.Event()
+
+    async def handler(session: realtime.Session) -> None:
+        async for _ in session:
+            taken.set()
+            await go.wait()
+            await session.send("nobody hears it")
+
+    one = await place.worker(handler)
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.say("a")
+    await arrives(taken.wait())
+    (session,) = one.sessions
+    one.puts.before.clear()
+    closing = asyncio.ensure_future(session.close(4000, "enough")) if way == "closed" else None
+    if closing is None:
+        one.rt._service.sessions.end(4000, "enough")
+    await arrives(one.puts.waiting.wait())
+    go.set()
+    await eventually(lambda: session not in one.rt._service.sessions.handlers.tasks)
+    one.puts.before.set()
+    await raw.until("c4000" if way == "closed" else "x4000")
+    await raw.ack()
+    if closing is not None:
+        await arrives(closing)
+    assert (raw.messages, [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]) == ([], [])
+
+
 async def test_what_is_never_used_ends(place: Place) -> None:
     async def handler(session: realtime.Session) -> None:
         async for _ in session:

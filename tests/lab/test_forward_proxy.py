@@ -104,7 +104,7 @@ async def test_everything_gets_through_by_connect(tmp_path: Path) -> None:
             assert states(found) == {}
             assert all(line.startswith("CONNECT 127.0.0.1:") for line in proxy.requests)
         found = await examine(server.make_url("/realtime/quiet"), patience=0)
-        assert set(states(found).values()) == {"unreachable"}  # the certificate is nobody's
+        assert set(states(found).values()) == {"untrusted"}  # the certificate is nobody's
         assert "certificate" in found.findings[0].what
     finally:
         await server.close()

@@ -66,6 +66,8 @@ async def test_refusals(kind: str, events: Events, caplog: pytest.LogCaptureFixt
             raise EventError("full")
         if auth.get("how") == "raise":
             raise KeyError("secret")
+        if auth.get("how") == "unsaid":
+            raise EventError("full", data={1, 2})
         raise Unauthorized
 
     async with chatting(events) as place:
@@ -78,6 +80,9 @@ async def test_refusals(kind: str, events: Events, caplog: pytest.LogCaptureFixt
             '4{"message":"The connect handler failed"}',
         ]
         assert len(errors(caplog.get_records("call"))) == 1
+        await one.say('0{"how":"unsaid"}')
+        assert await one.news() == '4{"message":"full"}'
+        assert len(errors(caplog.get_records("call"))) == 2
         await one.say(f'0{{"a":"{"x" * 20_000}"}}')
         assert "above 16384 bytes" in str(await one.news())
         assert not place.rt._service.sessions.hub._rooms
@@ -144,12 +149,24 @@ async def test_errors_are_answered_and_logged_once(kind: str, events: Events, ca
     def unsaid(session: EventSession) -> object:
         return object()
 
+    class Lazy(dict[str, int]):
+        def items(self) -> Any:
+            raise KeyError
+
+    @events.on("lazy")
+    async def lazy(session: EventSession) -> object:
+        return Lazy(a=1)
+
     @events.on("two")
     def two(session: EventSession, a: int, b: int = 2) -> None: ...
 
     async with chatting(events) as place:
         one = await client(place, kind)
         await one.connect()
+        await one.say('20["lazy"]')
+        assert await one.news() == '30[{"_error":"failed","message":"the handler failed"}]'
+        assert len(errors(caplog.get_records("call"))) == 1
+        caplog.clear()
         await one.say('21["raises"]', '22["plain"]', '23["told"]', '24["unauthorized"]', '25["unsaid"]')
         failed = '{"_error":"failed","message":"the handler failed"}'
         assert await one.take(5) == [

@@ -53,6 +53,25 @@ class Chat:
             await namespace.room(room).emit("said", *args, skip=session)
 
 
+async def test_a_room_is_closed_and_its_members_stay_in_the_namespace() -> None:
+    chat = Chat()
+    async with chatting(chat.events) as place:
+        clients = [await client(place, kind) for kind in KINDS]
+        for one in clients:
+            await one.connect()
+            await one.say('20["join","lobby"]')
+            assert await one.news() == '30[["lobby"]]'
+        lobby = chat.events.room("lobby")
+        assert list(lobby) == chat.sessions
+        await lobby.emit("said", "goodbye")
+        await lobby.close()
+        await lobby.emit("said", "nobody hears this")
+        assert [session.rooms for session in chat.sessions] == [frozenset()] * len(KINDS)
+        await chat.events.emit("to all")
+        for one in clients:
+            assert await one.take(2) == ['2["said","goodbye"]', '2["to all"]']
+
+
 async def test_rooms_are_their_namespaces_own() -> None:
     chat = Chat()
     async with chatting(chat.events) as place:

@@ -348,7 +348,7 @@ async with realtime.connect(f"{base}/echo", max_outbox=1) as session:
 try:
     realtime.Server(max_queue=3)
 except realtime.LocalProtocolError as error:
-    assert str(error) == "max_queue=3: takes a whole number of at least 16"
+    assert str(error) == "max_queue=3: takes a whole number of at least 16 and at most 2,147,483,648"
 """,
     "realtime.RemoteProtocolError": """
 error = realtime.RemoteProtocolError(1009, "the message is too large")  # as a session ends with

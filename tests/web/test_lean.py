@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import gc
+import importlib.util
 import itertools
 import logging
 import random
 import re
 import ssl
+import sys
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -285,6 +287,26 @@ def test_an_aiohttp_that_is_another_is_noticed(monkeypatch: pytest.MonkeyPatch) 
     assert known(fail, "reader_py") == "its WebSocketReader is not compiled"
     monkeypatch.setattr(takeover, "HANDED_OVER", ("_nothing",))
     assert takeover._known() == "its RequestHandler has no _nothing"
+
+
+def test_an_aiohttp_that_has_its_reader_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is too old says so in a sentence; a newer one reads by itself."""
+
+    def again(name: str) -> Any:
+        spec = importlib.util.find_spec(name)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    monkeypatch.setitem(sys.modules, "aiohttp._websocket.reader", None)
+    monkeypatch.setattr("aiohttp.__version__", "3.10.11")
+    with pytest.raises(ImportError, match=r"needs aiohttp 3\.11\.1 or newer, and this is 3\.10\.11: pip install -U"):
+        again("realtime.web.parsing")
+    monkeypatch.setattr("aiohttp.__version__", "3.99.0")
+    monkeypatch.setattr("realtime.web.parsing.WebSocketDataQueue", again("realtime.web.parsing").WebSocketDataQueue)
+    assert again("realtime.web.takeover").STRANGE == "its WebSocketReader raises TypeError"
 
 
 # -- what is let go --------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,8 +16,10 @@ from aiohttp import web
 import realtime
 from realtime.core.errors import LocalProtocolError
 
+from ..patience import within
 from .peer import PEERS, Peer
 from .place import Place, serving
+from .raw import open_frame
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -383,6 +386,33 @@ async def test_a_middleware_that_wraps_what_is_answered(transport: str) -> None:
     async with running(app) as place:
         peer = await place.talk(transport, "/realtime/echo")
         await peer.echo("ä" * 3000)
+
+
+@pytest.mark.parametrize("name", ["xhr_streaming", "sockjs"])
+async def test_a_middleware_that_waits_for_no_stream_to_end(name: str) -> None:
+    enough = asyncio.Event()
+
+    @web.middleware
+    async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        serving = asyncio.ensure_future(handler(request))
+        stop = asyncio.ensure_future(enough.wait())
+        await asyncio.wait((serving, stop), return_when=asyncio.FIRST_COMPLETED)
+        serving.cancel()
+        await asyncio.wait((serving,))
+        raise web.HTTPGatewayTimeout()
+
+    app = web.Application(middlewares=[limit])
+    rt = realtime.setup(app, server())
+    rt.endpoint("/s", sockjs=True)(echo)
+    path = {"xhr_streaming": "/realtime/echo/v1/xhr_streaming", "sockjs": "/realtime/s/123/abcdefgh/xhr_streaming"}
+    async with running(app) as place:
+        async with place.http.post(place.base + path[name], data=json.dumps([open_frame()])) as response:
+            await response.content.readany()
+            enough.set()
+            with pytest.raises(aiohttp.ClientPayloadError):  # it is cut, and brings no second answer
+                async with within():
+                    await response.read()
+        rt._service.sessions.end(1001, "the test is over")
 
 
 def test_engineio_paths_are_one_for_all_servers_of_an_application() -> None:

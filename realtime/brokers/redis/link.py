@@ -32,6 +32,7 @@ MAX_WAITING_SIZE = 64 * 1024 * 1024  # bytes of them that are not written yet
 
 SLOWEST = 4_000_000  # bytes a second, that Redis takes at least
 
+SECTIONS = ("server", "replication", "memory")  # of what a Redis says of itself
 CLOSED = "it is closed"
 
 # Errors with which Redis says that it did nothing, and may later.
@@ -129,19 +130,20 @@ class Link(Living):
             await asyncio.sleep(self._backoff.next())
 
     async def _greet(self, connection: AbstractConnection) -> None:
-        """Who is this, and does it know our scripts? Raises Refused."""
+        """Who is this, and does it know our scripts? Asked all at once: one answer after the other, a Redis that is far
+        away would never be met in time. Raises Refused."""
         info: dict[str, str] = {}
+        commands = [("INFO", section) for section in SECTIONS] + [("SCRIPT", "LOAD", text) for text in SCRIPTS.values()]
         async with asyncio.timeout(self._timeout):
-            for section in ("server", "replication", "memory"):
-                await connection.send_command("INFO", section)
+            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            for _ in SECTIONS:
                 text = await connection.read_response()
                 for line in bytes(text).decode("utf-8", "replace").splitlines():
                     name, _, value = line.partition(":")
                     info[name] = value
             if info.get("role", "master") != "master":
                 raise Refused("this Redis is a replica, which takes no writes")
-            for text in SCRIPTS.values():
-                await connection.send_command("SCRIPT", "LOAD", text)
+            for _ in SCRIPTS:
                 await connection.read_response()
         self.info = info
         self._born = asyncio.get_running_loop().time() - _uptime(info)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +19,9 @@ from redis.backoff import NoBackoff
 from ...core.errors import LocalProtocolError
 
 __all__ = ["Topology", "shown", "topology_of"]
+
+# A connection is made, and its first questions are answered, within so many times what one answer may take.
+CONNECTING = 2
 
 
 class Topology(Protocol):
@@ -58,10 +61,23 @@ def _options(timeout: float) -> dict[str, Any]:
     }
 
 
-async def _connected(make: Callable[[], Any]) -> AbstractConnection:
+async def _in_time(limit: float, connecting: Awaitable[None]) -> None:
+    """Waits until a connection is made, and its Redis has answered on it, for so many seconds: whoever accepts one may
+    never say a word. Raises TimeoutError."""
+    timeout = asyncio.timeout(limit)
+    try:
+        async with timeout:
+            await connecting
+    except TimeoutError:
+        if not timeout.expired():
+            raise
+        raise TimeoutError(f"no answer to a new connection within {limit:g} s") from None
+
+
+async def _connected(make: Callable[[], Any], limit: float) -> AbstractConnection:
     connection: Any = make()
     try:
-        await connection.connect()
+        await _in_time(limit, connection.connect())
     except BaseException:
         await connection.disconnect(nowait=True)  # it may be half there
         raise
@@ -73,15 +89,19 @@ class _One:
 
     sharded = False
 
-    def __init__(self, url: str, pool: Any) -> None:
+    def __init__(self, url: str, pool: Any, limit: float) -> None:
         self._pool = pool
         self._name = shown(url)
+        self._limit = limit
 
     async def nodes(self, keys: Sequence[str]) -> list[str]:
         return [self._name] * len(keys)
 
+    def _make(self) -> Any:
+        return self._pool.make_connection()
+
     async def connect(self, node: str) -> AbstractConnection:
-        return await _connected(self._pool.make_connection)
+        return await _connected(self._make, self._limit)
 
     async def close(self) -> None:
         await self._pool.disconnect()
@@ -96,7 +116,7 @@ class _Single(_One):
             del options["socket_keepalive"]
         elif (database := urlsplit(url).path.strip("/")) and not database.isdecimal():
             raise ValueError("redis-py would take the first")
-        super().__init__(url, ConnectionPool.from_url(url, **options))
+        super().__init__(url, ConnectionPool.from_url(url, **options), CONNECTING * timeout)
 
 
 class _Sentinel(_One):
@@ -122,7 +142,15 @@ class _Sentinel(_One):
         of_sentinels["socket_timeout"] = timeout
         sentinel: Any = Sentinel
         self._sentinel = sentinel([_address(host, 26379) for host in hosts.split(",")], 0, of_sentinels)
-        super().__init__(url, self._sentinel.master_for(service, **options).connection_pool)
+        pool = self._sentinel.master_for(service, **options).connection_pool
+        super().__init__(url, pool, CONNECTING * timeout * (1 + len(self._sentinel.sentinels)))
+        self._limit_of_master = CONNECTING * timeout
+
+    def _make(self) -> Any:
+        connection = super()._make()
+        connect_to = connection.connect_to
+        connection.connect_to = lambda address: _in_time(self._limit_of_master, connect_to(address))
+        return connection
 
     async def close(self) -> None:
         await super().close()
@@ -158,7 +186,7 @@ class _Cluster:
         if found is None:
             raise OSError(f"{node} is no node of the cluster any more")
         options = {**found.connection_kwargs, "retry": Retry(NoBackoff(), 0), "socket_timeout": None}
-        return await _connected(lambda: found.connection_class(**options))
+        return await _connected(lambda: found.connection_class(**options), CONNECTING * self._timeout)
 
     async def close(self) -> None:
         if self._asking is not None:

@@ -15,7 +15,7 @@ STATES = {
     "mute": "opens, and nothing comes",
     "hung": "the request is never answered",
     "dark": "nothing comes back over UDP",
-    "untrusted": "the certificate of the UDP port is not taken",
+    "untrusted": "the certificate is not taken",
     "stripped": "the Upgrade header does not arrive",
     "refused": "answered by something in between",
     "altered": "the request does not arrive as it was sent",

@@ -23,7 +23,7 @@ from ...protocols.native import Opened, open_frame, parse_refusal
 from ...transports import Frame
 from ...transports.batch import decode_body, join, quote
 from ..drivers.webtransport import Place
-from ..wire import BATCH, FAILURES, address, connect_error, with_origin
+from ..wire import BATCH, FAILURES, address, connect_error, tls_error, with_origin
 from .findings import Blocked, Finding
 
 __all__ = ["Probe", "Target", "blocked_by", "judge", "reach"]
@@ -277,10 +277,9 @@ def blocked_by(error: BaseException) -> Blocked:
         if error.status == 407:
             return Blocked("refused", "the forward proxy wants a user name and password (HTTP 407)", status=407)
         return Blocked("refused", f"the forward proxy refuses the connection with HTTP {error.status}")
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return Blocked("unreachable", f"the server's certificate is not trusted: {error.certificate_error}")
     if isinstance(error, aiohttp.ClientSSLError):
-        return Blocked("unreachable", f"no TLS connection: {error.strerror or error}")
+        untrusted = isinstance(error, aiohttp.ClientConnectorCertificateError)
+        return Blocked("untrusted" if untrusted else "unreachable", tls_error(error))
     if isinstance(error, aiohttp.ClientConnectorError):
         which = "the forward proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else "the server"
         return Blocked("unreachable", f"cannot connect to {which}, {connect_error(error)}")

@@ -36,6 +36,11 @@ CUT = (
     " timeout client, timeout server and timeout tunnel), or set ping_interval below it{now}."
 )
 KILLED = "{names}: opened and cut at once. Look for a firewall or antivirus that inspects traffic, or use https."
+TLS = "If TLS is spoken at that port, the URL begins with https:."
+STRANGER = (
+    "Browsers will not take the server's certificate either. Where its authority is your own, name that in the"
+    " environment: SSL_CERT_FILE=/path/to/authority.pem."
+)
 DARK = (
     "UDP does not get through to port {port} of {host}, or not back: open it for UDP in firewalls and containers"
     " (docker: -p {port}:{port}/udp), and see that what spreads the load passes UDP too. Until then who wants"
@@ -67,6 +72,11 @@ ALTERED = "Something in between changes requests: {what}. Look for rewriting of 
 POLICY = (
     "The server itself refuses {names} ({what}). That is its own decision and says nothing about the network: another"
     " setting of the server, not of the proxy, would change it."
+)
+NOWHERE = "The server answers, but {what} In the URL it stands behind the prefix of setup(): /realtime/chat."
+UNAUTHORIZED = (
+    "The server's authorize hook refuses {names} ({what}). Give what it goes by: --auth, or --header (a Cookie, an"
+    " Authorization)."
 )
 FOREIGN = (
     "Nothing at this address speaks the protocol of realtime: check the path (the prefix of setup() and the endpoint's"
@@ -106,6 +116,10 @@ def remedies(findings: Sequence[Finding], target: Target) -> tuple[str, ...]:
         advice.append(CUT.format(after=after, names=_names(cut), now=now))
     if killed := found("cut", through=False):
         advice.append(KILLED.format(names=_names(killed)))
+        if not target.realtime and target.url.scheme == "http":
+            advice.append(TLS)
+    if any(finding.transport != WEBTRANSPORT.name for finding in found("untrusted")):
+        advice.append(STRANGER)
     if silent := found("mute", "hung"):
         advice.append(SILENT.format(names=_names(silent)))
     if found("astray"):
@@ -116,8 +130,17 @@ def remedies(findings: Sequence[Finding], target: Target) -> tuple[str, ...]:
     by_code: dict[int | None, list[Finding]] = {}
     for finding in found("policy"):
         by_code.setdefault(finding.code, []).append(finding)
-    advice += [POLICY.format(names=_names(group), what=group[0].what) for group in by_code.values()]
+    advice += [_about_policy(code, group) for code, group in by_code.items()]
     return tuple(advice)
+
+
+def _about_policy(code: int | None, refused: Sequence[Finding]) -> str:
+    """What to do about a refusal of the server's own."""
+    what = refused[0].what
+    _, nowhere, path = what.partition("there is no endpoint")
+    if nowhere:
+        return NOWHERE.format(what=nowhere + path)
+    return (UNAUTHORIZED if code == 4401 else POLICY).format(names=_names(refused), what=what)
 
 
 def _about_udp(findings: Sequence[Finding], target: Target) -> list[str]:

@@ -166,6 +166,11 @@ class DurableMachine(RoomMachine):
 
     # -- what goes -----------------------------------------------------------------------------------------------------
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing can be sent any more, though that is not stored yet."""
+        return super().over or self.ending is not None or self.finishing is not None
+
     def check_open(self) -> None:
         """Raises SessionClosed when nothing can be sent any more."""
         super().check_open()

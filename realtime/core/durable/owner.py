@@ -170,11 +170,6 @@ class Owner:
         """How many items the client has not acknowledged. (The record lets them go with the next write.)"""
         return self.record.sent - self.acked
 
-    @property
-    def close_acknowledged(self) -> bool:
-        """Whether the client has received the whole stream of a handler that has returned."""
-        return self.record.stage is Stage.CLOSING and self.acked >= self.record.sent
-
     # -- the handler -------------------------------------------------------------------------------------------------
 
     def begin(self) -> Hand:

@@ -32,9 +32,10 @@ def serialised(data: Any, most: int) -> str:
     """
     try:
         text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        same = json.loads(text) == data
+        read = json.loads(text)
+        same = bool(read == data)
         payload_size(text)
-    except (TypeError, ValueError, RecursionError) as error:
+    except Exception as error:  # what it has of classes of the application's may raise anything
         raise LocalProtocolError(f"session.data has to be JSON, and is not: {error}") from None
     if not same:
         raise LocalProtocolError(
@@ -42,7 +43,7 @@ def serialised(data: Any, most: int) -> str:
         )
     if len(text) > most:
         raise LocalProtocolError(f"session.data takes {len(text)} characters as JSON, and at most {most} are kept")
-    if text.count("[") + text.count("{") > DEPTH and _is_deep(data):
+    if text.count("[") + text.count("{") > DEPTH and _is_deep(read):
         raise LocalProtocolError(f"session.data is nested more than {DEPTH} deep")
     return text
 

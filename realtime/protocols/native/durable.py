@@ -16,13 +16,13 @@ from .rooms import escaped, parse_name, parse_room, room_frame
 from .values import malformed, parse_number
 
 __all__ = [
-    "TENURE",
     "Cursors",
     "Held",
     "Left",
     "Taken",
     "answered_frame",
     "attached_frame",
+    "check_tenure",
     "cursors_frame",
     "is_tenure",
     "left_frame",
@@ -32,7 +32,6 @@ __all__ = [
     "parse_taken",
     "room_frame_of",
     "taken_frame",
-    "tenure_of",
     "with_tenure",
 ]
 
@@ -82,15 +81,10 @@ def with_tenure(head: str, tenure: str) -> str:
     return f"{head},{tenure}"
 
 
-def tenure_of(head: str) -> str:
-    """The tenure that an `r` or `u` names; "" for none. Raises RemoteProtocolError (4400)."""
-    fields = head.split(",")
-    tenure = fields[6:7] if head[:1] == "r" else fields[5:6]
-    if not tenure:
-        return ""
-    if not TENURE.fullmatch(tenure[0]):
+def check_tenure(named: str) -> None:
+    """What an `r` or `u` names. Raises RemoteProtocolError (4400) for what is no id of a tenure, nor "" for none."""
+    if named and not TENURE.fullmatch(named):
         raise malformed("the id of a tenure is 1 to 64 characters of A-Z a-z 0-9 - _ .")
-    return tenure[0]
 
 
 def attached_frame(held: Held) -> str:

@@ -268,6 +268,7 @@ def test_an_end_is_told_when_it_is_stored() -> None:
     machine.end(4410, "gone", 1.0)
     machine.end(1000, "", 1.0)
     assert diary.read() == ["unwritten", "acknowledged", "readable"]
+    assert machine.over
     with pytest.raises(SessionClosed) as closed:
         machine.check_open()
     assert closed.value.code == 4410

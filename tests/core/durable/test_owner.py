@@ -101,13 +101,6 @@ def test_acks_on_a_carrier_count_and_show_that_the_sid_is_known() -> None:
     assert (session.acked, session.used) == (2, True)
 
 
-def test_the_client_has_the_whole_stream() -> None:
-    session = owner(sent=1, outbox=(Close(1000),), stage=Stage.CLOSING)
-    assert not session.close_acknowledged
-    session.acknowledged(1)
-    assert session.close_acknowledged
-
-
 # -- drops -------------------------------------------------------------------------------------------------------------
 
 

@@ -55,6 +55,15 @@ def nested(depth: int) -> Any:
     return data
 
 
+def test_data_of_a_class_that_raises_are_refused() -> None:
+    class Lazy(dict[str, int]):
+        def items(self) -> Any:
+            raise KeyError("not yet")
+
+    with pytest.raises(LocalProtocolError, match="has to be JSON, and is not: 'not yet'"):
+        serialised({"a": Lazy(a=1)}, 100)
+
+
 def test_data_are_not_nested_deeper_than_whoever_takes_over_can_read() -> None:
     """Which is never a matter of how much of the stack was left to the handler that has stored them."""
     whole: Any

@@ -312,12 +312,16 @@ class Holding:
     def _closer(self) -> Process:
         """The handler has returned: the client is to acknowledge that."""
         owner, until = self.owner, self.world.now + AWAY + 4
-        while not owner.close_acknowledged and owner.record.closed is None and self.world.now < until:
+
+        def acknowledged() -> bool:
+            return owner.record.stage is Stage.CLOSING and owner.acked >= owner.record.sent
+
+        while not acknowledged() and owner.record.closed is None and self.world.now < until:
             yield 0.3
         if owner.record.closed is not None:
             self.end(owner.record.closed)
         else:
-            self.end(Close(1000) if owner.close_acknowledged else Close(4412))
+            self.end(Close(1000) if acknowledged() else Close(4412))
 
     def end(self, close: Close, carrier: Carrier | None = None) -> None:
         """Ends the session: nothing of that is said before it is stored."""

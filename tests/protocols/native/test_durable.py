@@ -20,6 +20,7 @@ from realtime.protocols.native.durable import (
     Left,
     answered_frame,
     attached_frame,
+    check_tenure,
     cursors_frame,
     is_tenure,
     left_frame,
@@ -29,7 +30,6 @@ from realtime.protocols.native.durable import (
     parse_taken,
     room_frame_of,
     taken_frame,
-    tenure_of,
     with_tenure,
 )
 
@@ -47,7 +47,8 @@ def read(sender: str, frame: str) -> dict[str, Any]:
     if sender == "client" and letter in "ru":
         head = parse_head(frame)
         assert isinstance(head, RequestHead)
-        fields = head._asdict() | {"tenure": tenure_of(frame)}
+        check_tenure(head.tenure)
+        fields = head._asdict()
         if letter == "u":
             del fields["gen"]
         return {"kind": "attach" if letter == "r" else "uplink"} | fields
@@ -116,7 +117,8 @@ def test_a_vector_is_written(vector: dict[str, Any]) -> None:
 
 
 def test_what_is_the_id_of_a_tenure() -> None:
-    assert is_tenure(tenure_of(with_tenure("us1,0,0,1,K", "t1.4f-_")))
+    assert with_tenure("us1,0,0,1,K", "t1.4f-_") == "us1,0,0,1,K,t1.4f-_"
+    assert is_tenure("t1.4f-_")
     assert not any(map(is_tenure, ("", "t 1", "t" * 65, "t1\n", 1, None)))
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus, unquote_plus
 
 import pytest
 
-from realtime.core.config import Config
+from realtime.core.config import LONGEST, MOST, Config
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Window
 from realtime.core.negotiation import Choice
@@ -178,6 +178,20 @@ def test_what_a_server_says_of_itself_is_what_a_client_reads() -> None:
         poll_interval=config.poll_interval,
         transports=({"name": "websocket"},),
     )
+    largest = Config(
+        max_size=MOST,
+        max_queue=MOST,
+        max_queue_size=MOST,
+        max_batch=MOST,
+        max_batch_size=MOST,
+        max_auth_size=MOST,
+        ping_interval=LONGEST,
+        ping_timeout=LONGEST,
+        resume_window=LONGEST,
+    )
+    machine = NumberedMachine(largest, Window(1, 1), Diary(), 0.0, sid="s1", key="K")
+    opened = Opened.parse(opened_frame(machine, "sse", "[]", 0, 0)[1:])
+    assert (opened.max_size, opened.max_batch[1], opened.resume_window) == (MOST, largest.max_body, LONGEST)
     assert Opened.parse(opened_text(tenure="t1")).tenure == "t1"
     assert Opened.parse(opened_text(ping_interval=None, ping_timeout=None)).ping_interval is None
 

@@ -97,6 +97,9 @@ def attachments(text: str) -> int:
     return int(found[1]) if found else 0
 
 
+# What is said where, most likely, one end has events and the other plain messages; a close frame has room for it.
+NO_EVENT = "this is no event: use realtime.Events() at the server and events() of the session at the client, or neither"
+
 # For Inbox.group(): that, and what such texts begin with.
 GROUPS = attachments, "356"
 
@@ -116,7 +119,7 @@ def parse(version: int, text: str) -> tuple[Packet, int]:
             return Packet(EVENT, "/", data, int(text[1:begin]) if begin > 1 else None), 0
     head = _HEAD.match(text)
     if head is None:
-        raise _malformed("a packet starts with its type, from 0 to 6")
+        raise _malformed(NO_EVENT)
     shown, count, named, counted = head.groups()
     kind = int(shown)
     binary = kind > CONNECT_ERROR

@@ -13,12 +13,11 @@ from typing import Generic, TypeVar
 
 from ....core.errors import LocalProtocolError
 
-__all__ = ["AUTO", "CLIENT", "INDIVIDUAL", "MODES", "Deliveries", "Subscription"]
+__all__ = ["AUTO", "CLIENT", "INDIVIDUAL", "Deliveries", "Subscription"]
 
 T = TypeVar("T")
 
 AUTO, CLIENT, INDIVIDUAL = "auto", "client", "client-individual"
-MODES = (AUTO, CLIENT, INDIVIDUAL)
 
 
 class Subscription:
