@@ -103,3 +103,11 @@ def test_wrong_settings_raise_what_the_page_says() -> None:
         realtime.connect("http://localhost/", ping_intervall=1)  # type: ignore[call-arg]
     with pytest.raises(realtime.LocalProtocolError, match="ping_interval"):
         realtime.Server(ping_interval=0)
+
+
+def test_a_confirmation_that_hangs_is_repeated_before_its_session_counts_as_unused() -> None:
+    """docs/protocol.md §5: what both clients wait for by default, and a pause behind that."""
+    script = (Path(__file__).parents[1] / "client-js" / "src" / "realtime.js").read_text(encoding="utf-8")
+    (waits,) = re.findall(r"^ +postTimeout: (\d+),$", script, re.MULTILINE)
+    longest = max(int(waits) / 1000, float(str(keywords(realtime.connect.__init__)["post_timeout"])))
+    assert realtime.Config().open_timeout >= 1.5 * longest

@@ -153,7 +153,7 @@ class Config(Derived):
     ping_interval: float | None = 20.0
     ping_timeout: float | None = 20.0
     resume_window: float = 120.0
-    open_timeout: float = 10.0
+    open_timeout: float = 15.0
     close_timeout: float = 10.0
     request_timeout: float = 30.0
     poll_interval: tuple[float, float] = (0.1, 5.0)

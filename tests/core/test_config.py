@@ -16,7 +16,7 @@ from realtime.core.frames import Window
 
 def test_the_defaults_are_those_of_the_protocol() -> None:
     config = Config()
-    assert config.open_timeout == 10
+    assert config.open_timeout == 15
     assert config.resume_window == 120
     assert config.window == Window(256, 1_048_576)
     assert Window(16, 65_536) == INITIAL_WINDOW
