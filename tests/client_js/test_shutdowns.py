@@ -45,7 +45,7 @@ createInterface({ input: process.stdin }).on("line", (line) => {
 
 def serving(taken: dict[str, list[str]], name: str) -> realtime.Server:
     """A server that keeps what it is sent."""
-    rt = realtime.Server(shutdown_timeout=0.5, poll_interval=(0.01, 0.05), transports=TRANSPORTS)
+    rt = realtime.Server(shutdown_timeout=10, poll_interval=(0.01, 0.05), transports=TRANSPORTS)
 
     @rt.endpoint("/orders")
     async def keeps(session: realtime.Session) -> None:
