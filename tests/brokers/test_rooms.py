@@ -12,6 +12,7 @@ import pytest
 
 import realtime
 from realtime import BrokerError, LocalProtocolError, SessionClosed
+from realtime.brokers import identities, local
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 from realtime.core.identities import RESERVED
@@ -102,6 +103,36 @@ async def test_every_member_hears_everything_once_in_one_order(workers: Workers,
     await places[1].rt.room(room).send(b"\x00\n\xff")
     for peer, _ in members:
         assert await peer.take(1) == [b"\x00\n\xff"]
+
+
+@pytest.mark.parametrize("broker", ["memory"], indirect=True)
+async def test_a_store_that_fails_as_none_should_is_asked_again(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rooms that are followed, who joins them, and closings that were missed: each would wait for good."""
+    monkeypatch.setattr(local, "RETRY", 0.01)
+    monkeypatch.setattr(identities, "PAUSE", 0.01)
+    place = await workers.start()
+    service = place.rt._service
+    assert service.sessions.hub.shared is not None
+    assert service.sessions.shared is not None
+    store, reads = service.sessions.hub.shared._store, 0
+    read = store.read
+
+    async def fails_first(*asked: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        if reads < 4:
+            raise RuntimeError("of a store")
+        return await read(*asked)
+
+    monkeypatch.setattr(store, "read", fails_first)
+    await member(place, "kept/a")
+    assert reads > 3
+    reads = 3 - 1
+    service.sessions.shared._gap()
+    await eventually(lambda: reads > 3)
+    assert "of a store" in caplog.text
 
 
 async def test_who_is_skipped_is_skipped_everywhere(workers: Workers) -> None:

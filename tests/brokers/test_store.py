@@ -352,3 +352,19 @@ async def test_it_is_well(workers: Workers) -> None:
 
 def test_a_broker_shows_no_credentials(broker: Any) -> None:
     assert "not-for-any-log" not in repr(broker)
+
+
+def test_a_loop_that_was_closed_first_is_no_affair_of_others() -> None:
+    """As in tests whose server was never shut down, and that share a broker."""
+    broker, here = MemoryBroker(), Listener()
+
+    async def use(listener: Listener, publishes: bool) -> None:
+        store = broker.store()
+        await store.start("w", listener)
+        store.subscribe("a")
+        if publishes:
+            assert await store.publish("a", NOTHING, "1", b"x", False) is not None
+            await eventually(lambda: here.payloads("a") == [b"x"])
+
+    asyncio.run(use(Listener(), False))
+    asyncio.run(use(here, True))
