@@ -79,8 +79,9 @@ class LocalRoom:
 
     def look(self) -> None:
         """Who is present may have changed."""
-        if self.attended is not None:
+        if self.attended is not None:  # whoever asks from now on waits for what changes behind that
             self.attended.set()
+            self.attended = None
 
     async def live(self) -> None:
         """Waits until it is subscribed and compared."""
