@@ -385,7 +385,7 @@ async def test_over_a_store_the_session_outlives_its_server(engine: Engine) -> N
             pytest.skip("no redis-server here")
         async with visit(engine, broker) as visitor:
             await _open_panel(visitor)
-            assert await visitor.text("#plug-restart-what") == "its process is killed; another goes on"
+            assert await visitor.text("#plug-restart-what") == "killed; another goes on"
             for _ in range(2):
                 await visitor.click("#plug-restart")
                 await visitor.until("!document.querySelector('#plug-restart').disabled")
@@ -446,7 +446,7 @@ async def _moves_on(visitor: Visit, away_from: str = "", by: int = 5) -> None:
 
 async def _restart(visitor: Visit) -> None:
     """The server process is killed: the page is told by a code, reopens, and lists what was never acknowledged."""
-    assert await visitor.text("#plug-restart-what") == "its process is killed; the session ends"
+    assert await visitor.text("#plug-restart-what") == "killed; the session ends"
     await visitor.click("#plug-restart")
     await visitor.until("/Session 2:/.test(document.getElementById('counts-caption').textContent)")
     await visitor.until("Demo.plug.session().state === 'open'")

@@ -166,7 +166,7 @@ Demo.plug = (function () {
     Demo.clear(byId("story"));
     Demo.show("unacked", false);
     Demo.show("plug-restart", !!panel && panel.restart);
-    say("plug-restart-what", "its process is killed; " + (panel && panel.durable ? "another goes on" : "the session ends"));
+    say("plug-restart-what", "killed; " + (panel && panel.durable ? "another goes on" : "the session ends"));
     say("plug-status", through ? "Opening…" : "The port of the breakable network can’t be reached from here: the session runs, but nothing can be broken.");
     if (through) {
       // A network that was just made: what an earlier one on this port did is no evidence.
