@@ -19,7 +19,18 @@ from typing import Any, ParamSpec, TypeVar
 
 from .core.errors import LocalProtocolError
 
-__all__ = ["NOWHERE", "LoopBound", "Tasks", "at_once", "begin", "foreign", "gives_way", "run", "running_loop"]
+__all__ = [
+    "NOWHERE",
+    "LoopBound",
+    "Tasks",
+    "at_once",
+    "begin",
+    "ends",
+    "foreign",
+    "gives_way",
+    "run",
+    "running_loop",
+]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,6 +88,15 @@ def begin(coroutine: Coroutine[Any, Any, T], name: str, context: Context | None 
     has noted that it did, and before what it is for is ready.
     """
     return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), name=name, context=context)
+
+
+def ends(error: BaseException) -> bool:
+    """Whether what has come out of an application's code is to end the task that runs it: what is no Exception is,
+    but for the CancelledError of something that this code has waited for, where nobody has cancelled the task."""
+    if not isinstance(error, asyncio.CancelledError):
+        return not isinstance(error, Exception)
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 # What is kept up and has failed begins again after so many seconds.

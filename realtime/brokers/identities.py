@@ -31,6 +31,7 @@ from ..core.identities import (
 )
 from .asking import CLOSINGS_KEPT, LIFE, Asking
 from .base import Keep
+from .excuses import EXCUSED
 from .local import LocalRoom
 from .messages import decoded, encoded
 from .publishing import NOTHING
@@ -287,8 +288,8 @@ class Identities:
     async def _read(self) -> None:
         """Takes what is kept, as far as it is news."""
         while self._missed:
-            self._missed = False
-            try:
+            self._missed, done = False, False
+            with EXCUSED:
                 after, more = None, True
                 while more:
                     last = 0 if after else CLOSINGS_KEPT.history
@@ -300,7 +301,8 @@ class Identities:
                         after = entry.position
                     more = reading.more
                     await asyncio.sleep(0)
-            except BrokerError:
+                done = True
+            if not done:
                 self._missed = True
                 await asyncio.sleep(PAUSE)
                 await self._store.reached(CLOSINGS)

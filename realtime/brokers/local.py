@@ -6,18 +6,17 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Coroutine
-from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
 from ..broadcasts import offer
-from ..core.errors import BrokerError
 from ..core.follower import Follower
 from ..core.frames import RoomItem, RoomPosition
 from ..core.rooms import Entry, Position, Reading
 from ..core.tail import Tail
 from .base import Keep, Store
 from .counts import Counts
+from .excuses import EXCUSED
 from .feed import Feed, Reader, said
 from .members import Members, Receiver
 from .messages import decoded
@@ -80,8 +79,9 @@ class LocalRoom:
 
     def look(self) -> None:
         """Who is present may have changed."""
-        if self.attended is not None:
+        if self.attended is not None:  # whoever asks from now on waits for what changes behind that
             self.attended.set()
+            self.attended = None
 
     async def live(self) -> None:
         """Waits until it is subscribed and compared."""
@@ -157,7 +157,7 @@ class LocalRoom:
 
     async def _read(self, after: Position | None, known: Position | None) -> None:
         reading: Reading | None = None
-        with suppress(BrokerError):
+        with EXCUSED:
             reading = await self._store.read(self.name, self.keep, after, known)
         if not self.gone:
             self._read_up_to = reading.entries[-1].offset if reading and reading.entries else 0
@@ -170,7 +170,7 @@ class LocalRoom:
 
     async def _raise_epoch(self, seen: int, above: int) -> None:
         done = False
-        with suppress(BrokerError):
+        with EXCUSED:
             self.counts.raised += await self._store.raise_epoch(self.name, self.keep, seen, above)
             done = True
         if not self.gone:
@@ -349,7 +349,7 @@ class Joining:
     async def _read(self, after: Position | None, last: int) -> None:
         room = self._room
         reading: Reading | None = None
-        with suppress(BrokerError):
+        with EXCUSED:
             reading = await self._store.read(room.name, room.keep, after, after, last)
         if self._over:
             return
@@ -379,7 +379,7 @@ class Joining:
 
     async def _gone(self, seen: int, above: int) -> None:
         pause = RETRY
-        with suppress(BrokerError):
+        with EXCUSED:
             await self._store.raise_epoch(self._room.name, self._room.keep, seen, above)
             pause = 0.0
         await self._again(pause)

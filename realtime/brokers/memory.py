@@ -114,8 +114,13 @@ class MemoryStore:
             self.unsubscribe(room)
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
-        """As from elsewhere: never from within what it is about."""
-        self._loop.call_soon(call, *arguments)
+        """As from elsewhere: never from within what it is about. Where its loop was closed before this, nobody hears
+        it, which is no affair of whoever tells."""
+        try:
+            self._loop.call_soon(call, *arguments)
+        except RuntimeError:
+            if not self._loop.is_closed():
+                raise
 
     def subscribe(self, room: str) -> None:
         """Its messages come."""

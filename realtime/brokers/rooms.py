@@ -261,7 +261,6 @@ class Rooms:
         async with self._using(name, keep) as room:
             while True:
                 attended = room.attended = room.attended or asyncio.Event()
-                attended.clear()
                 try:
                     present = await self._store.members(name)
                 except BrokerError:

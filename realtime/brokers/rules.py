@@ -51,8 +51,7 @@ class RoomRules:
                 f"rooms with history have names of at most {MAX_ROOM_NAME} characters, without lone surrogates: no such"
                 f" name fits the pattern {pattern[:64]!r}…"
             )
-        expression = ".*".join(re.escape(part) for part in pattern.split("*"))
-        self._rules[pattern] = re.compile(expression, re.DOTALL), Keep(history, ttl, presence)
+        self._rules[pattern] = _expression(pattern), Keep(history, ttl, presence)
         self._cache.clear()
 
     def keep(self, name: str) -> Keep | None:
@@ -70,7 +69,17 @@ class RoomRules:
             if expression.fullmatch(name)
         ]
         keep = max(fitting)[2] if fitting else None
-        if len(self._cache) >= MAX_CACHED:
-            self._cache.clear()
-        self._cache[name] = keep
+        if len(name) <= MAX_ROOM_NAME:  # clients may choose others, as long as they like
+            if len(self._cache) >= MAX_CACHED:
+                self._cache.clear()
+            self._cache[name] = keep
         return keep
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    """What matches the names of a pattern. What stands between two asterisks is found where it comes first, and sought
+    nowhere else: so the time grows with the name, and no faster."""
+    first, *others = map(re.escape, pattern.split("*"))
+    if others:
+        first += "".join(f"(?>.*?{part})" for part in others[:-1]) + f".*{others[-1]}"
+    return re.compile(first, re.DOTALL)

@@ -32,13 +32,29 @@ __all__ = [
     "unpacked",
 ]
 
-# Takes a value and where it stands, in words; gives the value, or what is made of it; raises Misfit. None: anything
-# fits.
-Check: TypeAlias = "Callable[[Any, str], Any] | None"
+# Where a value stands: in words; or in what, and there at which index or by which key. It is put into words where that
+# is told, and nowhere else: keys are as long as who sends them likes, and there is a place for each value.
+Where: TypeAlias = "str | tuple[Where, int | str]"
+# Takes a value and where it stands; gives the value, or what is made of it; raises Misfit. None: anything fits.
+Check: TypeAlias = "Callable[[Any, Where], Any] | None"
+
+SHOWN = 64  # characters of what a client has named
 
 
 class Misfit(Exception):
     """What came is not what is taken: where, and why."""
+
+    def __init__(self, where: Where, why: str) -> None:
+        super().__init__(where, why)
+        self.where: Where = where
+        self.why: str = why
+
+    def __str__(self) -> str:
+        where, steps = self.where, []
+        while not isinstance(where, str):
+            where, step = where
+            steps.append(f"[{step}]" if isinstance(step, int) else f".{step[:SHOWN]}")
+        return "".join((where, *reversed(steps), self.why))
 
 
 def _shown(value: object) -> str:
@@ -49,8 +65,8 @@ def _shown(value: object) -> str:
     return names.get(type(value), "an object")
 
 
-def _wrong(where: str, takes: str, value: object) -> Misfit:
-    return Misfit(f"{where} is {takes}, not {_shown(value)}")
+def _wrong(where: Where, takes: str, value: object) -> Misfit:
+    return Misfit(where, f" is {takes}, not {_shown(value)}")
 
 
 def resolved(annotation: Any, function: Callable[..., Any]) -> Any:
@@ -190,49 +206,49 @@ def _by_name(thing: Any, make: Callable[[], Check]) -> Check:
     return made[0]
 
 
-def _null(value: Any, where: str) -> None:
+def _null(value: Any, where: Where) -> None:
     if value is not None:
         raise _wrong(where, "null", value)
 
 
-def _str(value: Any, where: str) -> str:
+def _str(value: Any, where: Where) -> str:
     if type(value) is not str:
         raise _wrong(where, "a str", value)
     return value
 
 
-def _bool(value: Any, where: str) -> bool:
+def _bool(value: Any, where: Where) -> bool:
     if type(value) is not bool:
         raise _wrong(where, "a bool", value)
     return value
 
 
-def _bytes(value: Any, where: str) -> bytes:
+def _bytes(value: Any, where: Where) -> bytes:
     if type(value) is not bytes:
         raise _wrong(where, "bytes", value)
     return value
 
 
-def _int(value: Any, where: str) -> int:
+def _int(value: Any, where: Where) -> int:
     if type(value) is int:
         return value
     if type(value) is not float:
         raise _wrong(where, "a whole number", value)
     if not value.is_integer():  # JSON has one kind of number
-        raise Misfit(f"{where} is a whole number, not {value:g}")
+        raise Misfit(where, f" is a whole number, not {value:g}")
     return int(value)
 
 
-def _float(value: Any, where: str) -> float:
+def _float(value: Any, where: Where) -> float:
     if type(value) not in (int, float):
         raise _wrong(where, "a number", value)
     try:
         return float(value)
     except OverflowError:
-        raise Misfit(f"{where} is a number that is too large") from None
+        raise Misfit(where, " is a number that is too large") from None
 
 
-_PLAIN: dict[Any, Callable[[Any, str], Any]] = {str: _str, bool: _bool, bytes: _bytes, int: _int, float: _float}
+_PLAIN: dict[Any, Callable[[Any, Where], Any]] = {str: _str, bool: _bool, bytes: _bytes, int: _int, float: _float}
 _EXACT = {check: plain for plain, check in _PLAIN.items()}
 
 
@@ -241,11 +257,37 @@ def exact_of(check: Check) -> type | None:
     return None if check is None else _EXACT.get(check)
 
 
+# What unions have said of arrays and objects, in the check that is under way. What has unions in itself would be asked
+# anew by each alternative of the union around it, which doubles with every level: a few hundred bytes would take years.
+_said: ContextVar[dict[tuple[int, int], tuple[Any, Misfit | None]] | None] = ContextVar("realtime unions", default=None)
+
+
 def _union(checks: list[Check], annotation: Any) -> Check:
     if None in checks:
         return None
 
-    def check(value: Any, where: str) -> Any:
+    def check(value: Any, where: Where) -> Any:
+        if type(value) not in (list, dict):
+            return first(value, where)
+        said = _said.get()
+        if said is None:
+            token = _said.set({})
+            try:
+                return first(value, where)
+            finally:
+                _said.reset(token)
+        key = id(checks), id(value)
+        if key not in said:
+            try:
+                said[key] = first(value, where), None
+            except Misfit as misfit:
+                said[key] = None, misfit
+        made, wrong = said[key]
+        if wrong is not None:
+            raise Misfit(wrong.where, wrong.why)
+        return made
+
+    def first(value: Any, where: Where) -> Any:
         for one in checks:
             assert one is not None
             try:
@@ -254,7 +296,7 @@ def _union(checks: list[Check], annotation: Any) -> Check:
                 last = misfit
         if len([one for one in checks if one is not _null]) == 1 and value is not None:
             raise last
-        raise Misfit(f"{where} is none of what it may be ({_name(annotation)}), but {_shown(value)}")
+        raise Misfit(where, f" is none of what it may be ({_name(annotation)}), but {_shown(value)}")
 
     checks.sort(key=lambda one: one is not _null)  # null fits nothing else, and is told of last
     return check
@@ -271,23 +313,23 @@ def _literal(values: tuple[Any, ...]) -> Check:
 def _one_of(choices: Sequence[tuple[Any, Any]]) -> Check:
     """One of these values, each with what is given for it."""
 
-    def check(value: Any, where: str) -> Any:
+    def check(value: Any, where: Where) -> Any:
         numeric = type(value) in (int, float)  # JSON has one kind of number
         for one, given in choices:
             if one == value and (type(one) is type(value) or (numeric and type(one) in (int, float))):
                 return given
-        raise Misfit(f"{where} is one of {', '.join(repr(one) for one, _ in choices)}")
+        raise Misfit(where, f" is one of {', '.join(repr(one) for one, _ in choices)}")
 
     return check
 
 
 def _array(inner: Check) -> Check:
-    def check(value: Any, where: str) -> Any:
+    def check(value: Any, where: Where) -> Any:
         if type(value) is not list:
             raise _wrong(where, "an array", value)
         if inner is None:
             return value
-        return [inner(item, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [inner(item, (where, index)) for index, item in enumerate(value)]
 
     return check
 
@@ -299,11 +341,11 @@ def _tuple(args: tuple[Any, ...], any_length: bool) -> Check:
         return lambda value, where: tuple(array(value, where))
     checks = [check_of(arg) for arg in args]
 
-    def check(value: Any, where: str) -> Any:
+    def check(value: Any, where: Where) -> Any:
         if type(value) is not list or len(value) != len(checks):
-            raise Misfit(f"{where} is an array of {len(checks)}")
+            raise Misfit(where, f" is an array of {len(checks)}")
         return tuple(
-            item if one is None else one(item, f"{where}[{index}]")
+            item if one is None else one(item, (where, index))
             for index, (one, item) in enumerate(zip(checks, value, strict=True))
         )
 
@@ -311,12 +353,12 @@ def _tuple(args: tuple[Any, ...], any_length: bool) -> Check:
 
 
 def _object(inner: Check) -> Check:
-    def check(value: Any, where: str) -> Any:
+    def check(value: Any, where: Where) -> Any:
         if type(value) is not dict:
             raise _wrong(where, "an object", value)
         if inner is None:
             return value
-        return {key: inner(item, f"{where}.{key}") for key, item in value.items()}
+        return {key: inner(item, (where, key)) for key, item in value.items()}
 
     return check
 
@@ -360,23 +402,22 @@ def _fields(hints: Mapping[str, Any], required: frozenset[str], cls: Callable[..
     """An object with these members, and no others, of which `cls` is made."""
     checks = {name: check_of(hint) for name, hint in hints.items()}
 
-    def check(value: Any, where: str) -> Any:
+    def check(value: Any, where: Where) -> Any:
         if type(value) is not dict:
             raise _wrong(where, "an object", value)
         for name in value:
             if name not in checks:
-                raise Misfit(f"{where} has no member {str(name)[:64]!r}")
+                raise Misfit(where, f" has no member {str(name)[:SHOWN]!r}")
         for name in checks:
             if name not in value and name in required:
-                raise Misfit(f"{where}.{name} is missing")
+                raise Misfit((where, name), " is missing")
         members = {
-            name: item if (one := checks[name]) is None else one(item, f"{where}.{name}")
-            for name, item in value.items()
+            name: item if (one := checks[name]) is None else one(item, (where, name)) for name, item in value.items()
         }
         try:
             return cls(**members)
         except (TypeError, ValueError) as error:  # of __post_init__
-            raise Misfit(f"{where}: {error}") from None
+            raise Misfit(where, f": {error}") from None
 
     return check
 
@@ -384,13 +425,13 @@ def _fields(hints: Mapping[str, Any], required: frozenset[str], cls: Callable[..
 def _made(make: Callable[[Any, Any], Any], cls: type) -> Check:
     """What a package makes of an object; its errors say what is wrong."""
 
-    def check(value: Any, where: str) -> Any:
+    def check(value: Any, where: Where) -> Any:
         try:
             return make(value, cls)
         except ValueError as error:  # of which both packages' errors are
             told = getattr(error, "errors", None)  # pydantic's says more than anybody else should hear
             if told is not None:
                 error = ValueError("; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in told()))
-            raise Misfit(f"{where}: {str(error)[:500]}") from None
+            raise Misfit(where, f": {str(error)[:500]}") from None
 
     return check

@@ -29,7 +29,7 @@ from ..core.errors import (
 from ..core.machine import FOREVER
 from ..core.queues import EMPTY
 from ..groups import send_contents, send_kept
-from ..loops import begin
+from ..loops import begin, ends
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, answers, error
 from ..protocols.layers.socketio.decoder import Decoder, decode
@@ -253,7 +253,7 @@ class Connection(ABC, Generic[S]):
             try:
                 result = _called(member, listener, name, args)
             except Exception as raised:
-                return self._answer(member, packet, self._error(member, name, raised))
+                return self._answer(member, packet, _error(self.session, member, name, raised))
             if not listener.awaited and not inspect.isawaitable(result):
                 return None if packet.id is None else self._answer(member, packet, answers(result))
             work = self._run(member, packet, result)
@@ -265,8 +265,10 @@ class Connection(ABC, Generic[S]):
             if packet.id is None:
                 return
             told = answers(result)
-        except Exception as raised:
-            told = self._error(member, packet.data[0], raised)
+        except BaseException as raised:
+            if ends(raised):
+                raise
+            told = _error(self.session, member, packet.data[0], raised)
         sending = self._answer(member, packet, told)
         if sending is not None:
             await sending
@@ -282,7 +284,10 @@ class Connection(ABC, Generic[S]):
 
     def _run_beside(self, listener: Listener, work: Coroutine[Any, Any, None]) -> Awaitable[None] | None:
         """Runs what others need not wait for; too many of one handler wait for each other."""
-        running = self._beside.setdefault(listener, set())
+        running = self._beside.get(listener)
+        if running is None:  # handlers that are registered no more are forgotten with their last task
+            self._beside = {one: tasks for one, tasks in self._beside.items() if tasks}
+            running = self._beside[listener] = set()
         if len(running) >= listener.concurrent:
             return self._when_one_is_done(running, listener, work)
         task = begin(work, "realtime event handler")
@@ -303,16 +308,6 @@ class Connection(ABC, Generic[S]):
 
     # -- answers -------------------------------------------------------------------------------------------------------
 
-    def _error(self, member: Member, event: str, raised: Exception) -> list[Any]:
-        """What the ack of an event says whose handler has raised. What is nobody's answer is logged."""
-        if isinstance(raised, EventError):
-            return error(raised.code, raised.message, raised.data)
-        if isinstance(raised, Unauthorized):
-            return error("unauthorized", raised.reason, raised.data)
-        if not (isinstance(raised, SessionClosed) and (member.closed or self.session._machine.closing is not None)):
-            log.error("the handler of the event %r of session %s raised", event, self.session.label, exc_info=raised)
-        return error(FAILED, "the handler failed")
-
     def _answer(self, member: Member, event: Packet, args: list[Any]) -> Awaitable[None] | None:
         """Sends the ack of an event, if it is to have one; what this returns waits until there is room for it."""
         if event.id is None:
@@ -325,7 +320,7 @@ class Connection(ABC, Generic[S]):
             except SessionClosed:
                 return None
             except Exception as raised:  # it is no JSON, bytes that cannot go there, or of a class that raises
-                told = ack._replace(data=self._error(member, name, raised))
+                told = ack._replace(data=_error(self.session, member, name, raised))
                 sending = send_kept(session, packets.write(version, told))
         except SessionClosed:
             return None
@@ -356,7 +351,9 @@ class Connection(ABC, Generic[S]):
             result = listener.function(*member._lead, *given)
             if inspect.isawaitable(result):
                 await result
-        except Exception as raised:
+        except BaseException as raised:
+            if ends(raised):
+                raise
             if not isinstance(raised, SessionClosed):
                 log.exception("the handler of %r of session %s raised", event, self.session.label)
 
@@ -384,6 +381,17 @@ class Connection(ABC, Generic[S]):
             except asyncio.CancelledError:
                 self.cancel()
                 raise
+
+
+def _error(session: BaseSession[Any], member: Member, event: str, raised: BaseException) -> list[Any]:
+    """What the ack of an event says whose handler has raised. What is nobody's answer is logged."""
+    if isinstance(raised, EventError):
+        return error(raised.code, raised.message, raised.data)
+    if isinstance(raised, Unauthorized):
+        return error("unauthorized", raised.reason, raised.data)
+    if not (isinstance(raised, SessionClosed) and (member.closed or session._machine.closing is not None)):
+        log.error("the handler of the event %r of session %s raised", event, session.label, exc_info=raised)
+    return error(FAILED, "the handler failed")
 
 
 def _called(member: Member, listener: Listener, event: str, args: list[Any]) -> Any:

@@ -15,14 +15,15 @@ from functools import partial
 from typing import Any, cast
 
 from ..core.carrier import Capabilities, Part, Shape
-from ..core.errors import LocalProtocolError, RemoteProtocolError, clip
+from ..core.errors import LocalProtocolError, RemoteProtocolError
 from ..core.frames import BINARY, TEXT, Outgoing
 from ..core.plain_machine import PlainMachine
 from ..endpoint import Endpoint
 from ..loops import begin
 from ..protocols.layers.stomp.conversation import Connect, Conversation, Limits
 from ..protocols.layers.stomp.decoder import Decoder
-from ..protocols.layers.stomp.frames import V12, VERSIONS, Frame, write
+from ..protocols.layers.stomp.frames import V12, VERSIONS
+from ..protocols.layers.stomp.messages import error
 from ..request import SessionRequest
 from ..service import Service
 from ..stomp.port import Port
@@ -67,8 +68,7 @@ class TcpCodec:
 
     def abrupt(self, code: int, scope: str, received: int | None, reason: str) -> Part:
         """An ERROR, which is written before the version is known, too."""
-        headers = {"message": clip(reason), "content-type": "text/plain", "version": ",".join(VERSIONS)}
-        return write(V12, Frame("ERROR", headers, reason.encode("utf-8", "replace")))
+        return error(V12, reason, {"version": ",".join(VERSIONS)})
 
     def wrap(self, parts: Sequence[Part]) -> Sequence[Part]:
         """As they are."""
@@ -142,7 +142,7 @@ class TcpLink(asyncio.Protocol):
             self._connection.closed(1000, "")
         return False
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         """The connection is gone."""
         self._lost, self.writable = True, False
         if self._patience is not None:
@@ -353,11 +353,11 @@ class Ports:
             listening = Listening(gate, endpoint, port)
             try:
                 await listening.start()
-            except OSError as error:
+            except OSError as failed:
                 self._stop()
                 raise LocalProtocolError(
-                    f"the TCP port {port.host}:{port.port} of the endpoint {endpoint.path!r} cannot be opened: {error}"
-                ) from error
+                    f"the TCP port {port.host}:{port.port} of the endpoint {endpoint.path!r} cannot be opened: {failed}"
+                ) from failed
             self._listening.append(listening)
 
     def _stop(self) -> None:

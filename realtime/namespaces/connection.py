@@ -15,6 +15,7 @@ from ..core.errors import BrokerError, EventError, RemoteProtocolError, SessionC
 from ..core.plain_machine import INTERRUPTED
 from ..events.connection import Connection, Limits, around
 from ..groups import put_kept
+from ..loops import ends
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.membership import Act, Membership
 from ..protocols.layers.socketio.packets import Packet
@@ -168,14 +169,14 @@ class ServerConnection(Connection[Session]):
         except BrokerError as error:
             log.warning("a client of %s was refused: %s", name, error)
             message, data = "Come back later", None
-        except asyncio.CancelledError:
-            if not self._leaving.cut():
-                raise
-            message, data = GONE, None
-        except Exception as error:
-            if not (isinstance(error, SessionClosed) and (self.session.closed or (member and member.closed))):
-                log.exception("the handler of 'connect' of session %s raised", self.session.label)
+        except BaseException as error:
             message, data = "The connect handler failed", None
+            if isinstance(error, asyncio.CancelledError) and self._leaving.cut():
+                message = GONE
+            elif ends(error):
+                raise
+            elif not (isinstance(error, SessionClosed) and (self.session.closed or (member and member.closed))):
+                log.exception("the handler of 'connect' of session %s raised", self.session.label)
         self._membership.refuse(name)
         if member is not None and self._members.pop(name, None) is member and not member._is_away:
             await self.leaves(member, LEFT if name in self._leaving else ENDED)

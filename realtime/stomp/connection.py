@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from ..core.errors import (
@@ -22,6 +21,7 @@ from ..core.errors import (
     leaves_of,
 )
 from ..core.frames import KEPT
+from ..loops import ends
 from ..pace import Pace
 from ..protocols.layers.stomp.conversation import (
     Act,
@@ -36,6 +36,7 @@ from ..protocols.layers.stomp.conversation import (
 from ..protocols.layers.stomp.decoder import Decoder
 from ..protocols.layers.stomp.deliveries import Subscription
 from ..protocols.layers.stomp.frames import V10, VERSIONS, Frame, write
+from ..protocols.layers.stomp.messages import error
 from ..session import Session
 from .bound import Bound, StompClient
 from .destinations import Kind, kind_of, own_room
@@ -118,23 +119,25 @@ class StompConnection:
             self.fail(wrong.close_code, wrong.reason, receipt)
         except LocalProtocolError as wrong:
             self.fail(1008, str(wrong), receipt)
-        except BrokerError as error:
-            log.warning("a STOMP client's %s was refused: %s", frame.command, error)
+        except BrokerError as away:
+            log.warning("a STOMP client's %s was refused: %s", frame.command, away)
             self.fail(1013, "come back later", receipt)
-        except Exception as error:
-            await self._failed(error, receipt)
+        except BaseException as raised:
+            if ends(raised):
+                raise
+            await self._failed(raised, receipt)
 
-    async def _failed(self, error: Exception, receipt: str | None) -> None:
+    async def _failed(self, raised: BaseException, receipt: str | None) -> None:
         """A hook or a handler has raised."""
-        refusal = next((leaf for leaf in leaves_of(error) if isinstance(leaf, Refusal)), None)
+        refusal = next((leaf for leaf in leaves_of(raised) if isinstance(leaf, Refusal)), None)
         if refusal is not None:
             self.fail(refusal.code, refusal.reason, receipt)
-        elif isinstance(error, EventError):
-            self.fail(1008, error.message, receipt)
-        elif isinstance(error, SessionClosed) and (self.session.closed or self.session._machine.closing is not None):
-            raise error
+        elif isinstance(raised, EventError):
+            self.fail(1008, raised.message, receipt)
+        elif isinstance(raised, SessionClosed) and (self.session.closed or self.session._machine.closing is not None):
+            raise raised
         else:
-            log.error("a STOMP handler of session %s raised", self.session.label, exc_info=error)
+            log.error("a STOMP handler of session %s raised", self.session.label, exc_info=raised)
             self.fail(1011, "the server failed to process this frame", receipt)
 
     async def _connect(self, asked: Connect) -> None:
@@ -270,16 +273,13 @@ class StompConnection:
             return
         self._over = True
         self._leave_all()
-        headers = {"message": _line(reason), "content-type": "text/plain"}
-        if receipt is not None:
-            headers["receipt-id"] = receipt
+        headers = {} if receipt is None else {"receipt-id": receipt}
         if self._client is None:
             headers["version"] = ",".join(VERSIONS)
-        with suppress(LocalProtocolError):  # a receipt that 1.0 cannot say
-            item = written(write(self.conversation.version, Frame("ERROR", headers, reason.encode())), KEPT)
-            if not session._machine.unfit(item):
-                session._put((item,))
-        session._machine.close(code, clip(_line(reason)), session._now())
+        item = written(error(self.conversation.version, reason, headers), KEPT)
+        if not session._machine.unfit(item):
+            session._put((item,))
+        session._machine.close(code, clip(" ".join(reason.split())), session._now())
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -327,10 +327,6 @@ class StompConnection:
         """A message was not acknowledged in time: it is given to somebody again."""
         self._return([self.conversation.deliveries.withdraw(number)])
         self._ready()
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _number(headers: Mapping[str, str], name: str) -> int:

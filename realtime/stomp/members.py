@@ -23,6 +23,8 @@ __all__ = ["Home", "QueueMember", "TopicMember", "never_sent"]
 
 # A client's wish for fewer messages at a time than it may have unacknowledged.
 PREFETCH = "prefetch-count"
+# Of a message so many are kept beside it, for subscriptions of other ids: most clients have the same few.
+MOST_SHARED = 64
 
 
 class Home(Protocol):
@@ -73,7 +75,9 @@ class TopicMember:
             id = made.get("stomp id")
             if id is None:
                 id = made["stomp id"] = self._home.bound.number()
-            message = made[key] = written(self._own(id, None) + self._rest(item, plain))
+            message = written(self._own(id, None) + self._rest(item, plain))
+            if len(made) < MOST_SHARED:
+                made[key] = message
         return message
 
     def _own(self, id: str, number: str | None) -> bytes:

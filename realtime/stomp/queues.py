@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -89,7 +89,7 @@ class _Queue:
 
     def __init__(self) -> None:
         self.waiting: list[Parcel] = []  # a heap: what comes back has its old place
-        self.consumers: deque[Consumer] = deque()  # the next one first
+        self.consumers: OrderedDict[Consumer, None] = OrderedDict()  # the next one first
         self.held: int = 0  # messages: those that wait, and those that are given and not settled
         self.giving: bool = False
         self.again: bool = False  # somebody asked meanwhile
@@ -145,14 +145,14 @@ class MemoryQueues:
 
     async def subscribe(self, destination: str, consumer: Consumer) -> None:
         """Gives messages of a queue to this one as well. Raises LocalProtocolError when there are too many queues."""
-        self._queue(destination).consumers.append(consumer)
+        self._queue(destination).consumers[consumer] = None
         self.ready(destination)
 
     def unsubscribe(self, destination: str, consumer: Consumer) -> None:
         """Gives it no more."""
         queue = self._queues.get(destination)
         if queue is not None and consumer in queue.consumers:
-            queue.consumers.remove(consumer)
+            del queue.consumers[consumer]
             self._tidy(destination, queue)
 
     def settle(self, parcel: Parcel, *, accepted: bool) -> None:
@@ -229,8 +229,8 @@ class MemoryQueues:
         for _ in range(len(queue.consumers)):
             if not queue.consumers:
                 break  # they have left meanwhile
-            consumer = queue.consumers[0]
-            queue.consumers.rotate(-1)
+            consumer = next(iter(queue.consumers))
+            queue.consumers.move_to_end(consumer)
             if consumer.take(parcel):
                 return True
         parcel.attempts -= 1

@@ -13,7 +13,7 @@ import heapq
 import json
 import logging
 import secrets
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -23,7 +23,7 @@ from ..core.errors import BrokerError, LocalProtocolError
 from ..core.frames import Group, Outgoing, RoomItem
 from ..core.identities import RESERVED
 from ..hub import Hub
-from ..loops import Tasks
+from ..loops import AGAIN, Tasks
 from .queues import ORIGIN, Consumer, Parcel
 
 __all__ = ["SharedQueues"]
@@ -60,7 +60,7 @@ class _Queue:
         self.id: str = f"queue of {owner.name}"
         self.destination: str = destination
         self.room: str = f"{RESERVED}queue {destination}"
-        self.consumers: deque[Consumer] = deque()
+        self.consumers: OrderedDict[Consumer, None] = OrderedDict()  # the next one first
         self.waiting: list[SharedParcel] = []  # taken, and not given: only while somebody may have room
         self.held: dict[str, SharedParcel] = {}  # this worker's
         self.done: list[str] = []  # to be settled
@@ -111,7 +111,7 @@ class SharedQueues:
         self._queues: dict[str, _Queue] = {}
         self._number = 0
         self._tasks = Tasks("queues", log)
-        self._sweeper: asyncio.Task[None] | None = None
+        self._sweeper = Tasks("queues", log)
 
     def __len__(self) -> int:
         """How many queues have consumers here, or messages that are this worker's."""
@@ -155,7 +155,7 @@ class SharedQueues:
         queue = self._queues.get(destination)
         if queue is None:
             queue = self._queues[destination] = _Queue(self, destination)
-        queue.consumers.append(consumer)
+        queue.consumers[consumer] = None
         try:
             await self._hub.rooms.join(queue, queue.room, NOTHING, info="", last=0, after=None)
         except BaseException:
@@ -164,8 +164,8 @@ class SharedQueues:
         if not queue.consumers:  # it has left meanwhile
             self._hub.put_out(queue, queue.room)
             return
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().create_task(self._sweep(), name="realtime queues")
+        if not self._sweeper:
+            self._sweeper.keep_up(self._sweep)
         queue.claims = True
         self.ready(destination)
 
@@ -173,7 +173,7 @@ class SharedQueues:
         """Gives it no more."""
         queue = self._queues.get(destination)
         if queue is not None and consumer in queue.consumers:
-            queue.consumers.remove(consumer)
+            del queue.consumers[consumer]
             if not queue.consumers:
                 self._hub.put_out(queue, queue.room)
             self._give_back_waiting(queue)
@@ -215,9 +215,7 @@ class SharedQueues:
 
     async def close(self) -> None:
         """The server shuts down: what this worker has is for others."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
+        await self._sweeper.end()
         for queue in tuple(self._queues.values()):
             self._give_back_waiting(queue)
         while self._tasks:
@@ -245,8 +243,8 @@ class SharedQueues:
         for _ in range(len(queue.consumers)):
             if not queue.consumers:
                 break  # they have left meanwhile
-            consumer = queue.consumers[0]
-            queue.consumers.rotate(-1)
+            consumer = next(iter(queue.consumers))
+            queue.consumers.move_to_end(consumer)
             if consumer.room and consumer.take(parcel):
                 return True
         return False
@@ -328,15 +326,15 @@ class SharedQueues:
                     await self._persist(partial(store.give_back, queue.destination, self.name, back))
                     del queue.back[: len(back)]
                     if not queue.back:
-                        await self._tell_others(queue.destination)
+                        self._tasks.begin(self._tell_others(queue.destination))
                         self.look(queue)
         finally:
             queue.writing = False
         self._tidy(queue)
 
     async def _persist(self, tell: Callable[[], Awaitable[None]]) -> None:
-        """Tells the store, for as long as what it is about is this worker's; in vain, that is given to somebody
-        again."""
+        """Tells the store, whatever that raises, for as long as what it is about is this worker's; in vain, that is
+        given to somebody again."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._hub.rooms.timing.lease):
                 while True:
@@ -345,6 +343,9 @@ class SharedQueues:
                         return
                     except BrokerError:
                         await asyncio.sleep(PAUSE)
+                    except Exception:
+                        log.exception("what becomes of messages of queues could not be written, and is tried again")
+                        await asyncio.sleep(AGAIN)
 
     async def _bury(self, queue: _Queue, parcel: SharedParcel) -> None:
         dead, id = self._dead_letters, self._new_id()

@@ -12,8 +12,11 @@ import pytest
 
 import realtime
 from realtime import BrokerError, LocalProtocolError, SessionClosed
+from realtime.brokers import identities, local
+from realtime.brokers.base import Keep
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
+from realtime.brokers.rooms import Timing
 from realtime.core.identities import RESERVED
 from realtime.core.rooms import Position
 
@@ -102,6 +105,70 @@ async def test_every_member_hears_everything_once_in_one_order(workers: Workers,
     await places[1].rt.room(room).send(b"\x00\n\xff")
     for peer, _ in members:
         assert await peer.take(1) == [b"\x00\n\xff"]
+
+
+@pytest.mark.parametrize("broker", ["memory"], indirect=True)
+async def test_a_store_that_fails_as_none_should_is_asked_again(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rooms that are followed, who joins them, and closings that were missed: each would wait for good."""
+    monkeypatch.setattr(local, "RETRY", 0.01)
+    monkeypatch.setattr(identities, "PAUSE", 0.01)
+    place = await workers.start()
+    service = place.rt._service
+    assert service.sessions.hub.shared is not None
+    assert service.sessions.shared is not None
+    store, reads = service.sessions.hub.shared._store, 0
+    read = store.read
+
+    async def fails_first(*asked: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        if reads < 4:
+            raise RuntimeError("of a store")
+        return await read(*asked)
+
+    monkeypatch.setattr(store, "read", fails_first)
+    await member(place, "kept/a")
+    assert reads > 3
+    reads = 3 - 1
+    service.sessions.shared._gap()
+    await eventually(lambda: reads > 3)
+    assert "of a store" in caplog.text
+
+
+@pytest.mark.parametrize("broker", ["memory"], indirect=True)
+async def test_who_asks_while_another_is_told_misses_nothing(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = await workers.start()
+    shared = place.rt._service.sessions.hub.shared
+    assert shared is not None
+    monkeypatch.setattr(shared, "timing", Timing(sweep=600.0))
+    store, name, slow = shared._store, "kept/a", asyncio.Event()
+    members = store.members
+
+    async def slowly(room: str) -> Any:
+        found = await members(room)
+        if asyncio.current_task() is task:
+            await slow.wait()
+        return found
+
+    async def watching(heard: list[dict[str, str]]) -> None:
+        async for present in shared.watch(name, Keep(history=20, ttl=60, presence=True)):
+            heard.append(present)
+
+    one: list[dict[str, str]] = []
+    other: list[dict[str, str]] = []
+    monkeypatch.setattr(store, "members", slowly)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(watching(one))
+        second = group.create_task(watching(other))
+        await eventually(lambda: len(other) > 0)
+        _, session = await member(place, name)
+        await eventually(lambda: session.id in other[-1])
+        slow.set()
+        await eventually(lambda: bool(one) and session.id in one[-1])
+        task.cancel()
+        second.cancel()
 
 
 async def test_who_is_skipped_is_skipped_everywhere(workers: Workers) -> None:

@@ -11,12 +11,13 @@ import pytest
 from redis import Redis
 
 import realtime
-from realtime import BrokerError
+from realtime import BrokerError, loops
 from realtime.brokers.base import QueueStore, Refused, Taken
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 from realtime.brokers.redis.queues import RedisQueues
 from realtime.protocols.layers.stomp.frames import Frame
+from realtime.stomp import shared_queues
 from realtime.stomp.queues import Parcel
 from realtime.stomp.shared_queues import SWEEPS, SharedQueues
 
@@ -185,11 +186,9 @@ async def test_a_worker_that_is_gone_without_a_word(workers: Workers, monkeypatc
     await one.subscribe(QUEUE, ack="client")
     await put(other, "1")
     await one.expect("MESSAGE")
-    await eventually(lambda: queues_of(here)._sweeper is not None)
+    await eventually(lambda: bool(queues_of(here)._sweeper))
     # It stops as by kill -9: what it has it says nothing of any more.
-    sweeper = queues_of(here)._sweeper
-    assert sweeper is not None
-    sweeper.cancel()
+    await queues_of(here)._sweeper.end()
     await other.send("SUBSCRIBE", {"id": "0", "destination": QUEUE, "ack": "client"})
     message = await other.expect("MESSAGE", redelivered="true")
     await other.done("ACK", about(message))
@@ -372,9 +371,32 @@ async def test_how_often_it_was_given_is_known_to_all_workers(workers: Workers) 
     await until_held(there, 0)
 
 
+@pytest.mark.parametrize("broker", ["memory"], indirect=True)
+async def test_a_sweep_that_fails_is_followed_by_others(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or what this worker has would be another's, as that of one that is gone."""
+    place = await started(workers)
+    shared = place.rt._service.sessions.hub.rooms
+    monkeypatch.setattr(shared, "timing", shared.timing._replace(lease=0.04))
+    monkeypatch.setattr(loops, "AGAIN", 0.01)
+    store, one, again = await store_of(place, QUEUE), await connected(place), asyncio.Event()
+    faults = [RuntimeError("of a store")]
+
+    async def keep(*_: Any) -> None:
+        if faults:
+            raise faults.pop()
+        again.set()
+
+    monkeypatch.setattr(store, "keep", keep)
+    await one.subscribe(QUEUE, ack="client")
+    await put(one, "1")
+    async with within():
+        await again.wait()
+
+
 async def test_an_acknowledgement_is_told_until_the_store_is_there(
     workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(shared_queues, "AGAIN", 0.01)
     place = await started(workers)
     store, one = await store_of(place, QUEUE), await connected(place)
     settle, times = store.settle, 0
@@ -383,7 +405,7 @@ async def test_an_acknowledgement_is_told_until_the_store_is_there(
         nonlocal times
         times += 1
         if times < 8:
-            raise Refused("away")
+            raise Refused("away") if times > 1 else RuntimeError("of a store")
         await settle(*arguments)
 
     monkeypatch.setattr(store, "settle", away)

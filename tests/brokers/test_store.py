@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ from realtime.brokers.base import Expired, Keep, Present, Store
 from realtime.brokers.counts import Counts
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.presence import Attending
-from realtime.brokers.redis import RedisBroker
+from realtime.brokers.redis import RedisBroker, nodes
+from realtime.brokers.redis.connection import Living
+from realtime.brokers.redis.ear import Ear
+from realtime.brokers.redis.link import Link
 from realtime.core.rooms import Entry, Position, Reading
 
 from ..patience import eventually, within
@@ -352,3 +356,56 @@ async def test_it_is_well(workers: Workers) -> None:
 
 def test_a_broker_shows_no_credentials(broker: Any) -> None:
     assert "not-for-any-log" not in repr(broker)
+
+
+def test_a_loop_that_was_closed_first_is_no_affair_of_others() -> None:
+    """As in tests whose server was never shut down, and that share a broker."""
+    broker, here = MemoryBroker(), Listener()
+
+    async def use(listener: Listener, publishes: bool) -> None:
+        store = broker.store()
+        await store.start("w", listener)
+        store.subscribe("a")
+        if publishes:
+            assert await store.publish("a", NOTHING, "1", b"x", False) is not None
+            await eventually(lambda: here.payloads("a") == [b"x"])
+
+    asyncio.run(use(Listener(), False))
+    asyncio.run(use(here, True))
+
+
+async def test_a_cluster_that_is_away_from_the_start_is_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What redis-py raises then is no error of Redis to it."""
+    monkeypatch.setattr(nodes, "PAUSE", 0.01)
+    store = RedisBroker("redis+cluster://127.0.0.1:1").store()
+    asked, found = 0, store._nodes._topology.nodes
+
+    async def counted(keys: Sequence[str]) -> list[str]:
+        nonlocal asked
+        asked += 1
+        return await found(keys)
+
+    monkeypatch.setattr(store._nodes._topology, "nodes", counted)
+    await store.start("w", Listener())
+    await eventually(lambda: asked > 1)
+    await store.close()
+
+
+async def test_connections_that_fail_as_none_should_are_made_again() -> None:
+    tried: list[str] = []
+
+    async def connect(who: str) -> Any:
+        tried.append(who)
+        raise KeyError(who)
+
+    def nobody(*_: Any) -> Any: ...
+
+    link = Link("l", partial(connect, "l"), timeout=1, counts=Counts(), on_run=nobody, on_lost=nobody, on_moved=nobody)
+    told: dict[str, Any] = dict.fromkeys(("heard", "confirmed", "lost", "moved", "give_way"), nobody)
+    ear = Ear("e", partial(connect, "e"), sharded=False, **told)
+    living: tuple[Living, ...] = (link, ear)
+    for one in living:
+        one.start()
+    await eventually(lambda: min(map(tried.count, "le")) > 1)
+    for one in living:
+        await one.close()

@@ -153,6 +153,50 @@ def test_what_does_not(annotation: Any, value: Any, told: str) -> None:
     assert str(caught.value) == told
 
 
+@dataclasses.dataclass
+class Leaf:
+    of: Leaf | Stem | None
+    kind: Literal["leaf"]
+
+
+@dataclasses.dataclass
+class Stem:
+    of: Leaf | Stem | None
+    kind: Literal["stem"]
+
+
+def test_unions_in_unions_ask_about_each_value_once() -> None:
+    """Each alternative would ask again about all that is below: 2**50 times about the last."""
+    check = check_of(Leaf | Stem)
+    assert check is not None
+    for last, fits in (("stem", True), ("none", False)):
+        value: Any = {"of": None, "kind": last}
+        for _ in range(50):
+            value = {"of": value, "kind": "stem"}
+        if fits:
+            made = check(value, "a")
+            assert (type(made), made.of.kind) == (Stem, "stem")
+        else:
+            with pytest.raises(Misfit, match="a is none of what it may be"):
+                check(value, "a")
+    assert fitted(Leaf | Stem, {"of": None, "kind": "leaf"}) == Leaf(None, "leaf")
+
+
+def test_where_a_value_stands_is_said_only_where_it_is_told() -> None:
+    """Every item of an array would carry the keys that it is below, which may be a million characters."""
+
+    class Key(str):
+        __slots__ = ()
+
+        def __format__(self, spec: str) -> str:
+            raise AssertionError
+
+    assert fitted(dict[str, list[int]], {Key("k"): [1, 2]}) == {"k": [1, 2]}
+    with pytest.raises(Misfit) as caught:
+        fitted(dict[str, list[int]], {"k" * 1000: [1, "x"]})
+    assert str(caught.value) == f"a.{'k' * 64}[1] is a whole number, not a str"
+
+
 def test_a_number_that_no_float_can_be() -> None:
     """JSON has it, and an int can be it."""
     assert fitted(int, 10**400) == 10**400

@@ -247,6 +247,23 @@ async def test_concurrent_handlers(kind: str, events: Events, sessions: list[Eve
             gate.set()
 
 
+async def test_handlers_that_are_registered_anew_are_forgotten(events: Events, sessions: list[EventSession]) -> None:
+    """One for each event, of a session that lives for weeks."""
+
+    async def again(session: EventSession) -> str:
+        events._listeners.remove("again")
+        events.on("again", concurrent=2)(again)
+        return "yes"
+
+    events.on("again", concurrent=2)(again)
+    async with chatting(events) as place:
+        one, session = await joined(place, "native", sessions)
+        for number in range(5):
+            await one.say(f'2{number}["again"]')
+            assert await one.news() == f'3{number}["yes"]'
+        assert len(session._home._beside) <= 2  # type: ignore[attr-defined]
+
+
 async def test_what_runs_beside_ends_with_the_handler(events: Events) -> None:
     cancelled: list[str] = []
 

@@ -28,6 +28,33 @@ def events() -> Events:
     return Events()
 
 
+@pytest.mark.parametrize("concurrent", [1, 2])
+async def test_what_a_handler_waits_for_is_cancelled(
+    concurrent: int, events: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That is an error of the handler, and not the end of the session, whose task nobody has cancelled."""
+
+    async def fails(*_: object) -> None:
+        cancelled = asyncio.get_running_loop().create_future()
+        cancelled.cancel()
+        await cancelled
+
+    events.on("fails", concurrent=concurrent)(fails)
+    for name in ("connect", "disconnect"):
+        events.namespace(f"/{name}").on(name)(fails)
+    async with chatting(events) as place:
+        one = await client(place)
+        await one.connect()
+        await one.say('20["fails"]', "0/connect,")
+        told = sorted(map(str, await one.take(2)))
+        assert told[0].startswith('30[{"_error":"failed"')
+        assert told[1] == '4/connect,{"message":"The connect handler failed"}'
+        await one.connect("/disconnect")
+        await one.say("1/disconnect,", '21["fails"]')
+        assert str(await one.news()).startswith('31[{"_error":"failed"')
+    assert len(errors(caplog.get_records("call"))) == 4
+
+
 @KINDS
 async def test_coming_in(kind: str, events: Events) -> None:
     auths: list[Any] = []

@@ -44,6 +44,10 @@ def application(**settings: Any) -> realtime.STOMP:
             message.json()
         if how == "text":
             assert message.text
+        if how == "repeated":
+            raise realtime.EventError(f"no \0\ud800 here: {message.destination}")
+        if how == "cancelled":
+            raise asyncio.CancelledError  # of what it has waited for
         raise ZeroDivisionError
 
     return stomp
@@ -112,6 +116,8 @@ async def test_a_reply_to_a_topic() -> None:
         ("error", "not like this"),
         ("json", "not JSON"),
         ("text", "not text in UTF-8"),
+        ("repeated", "no  ? here: /app/fails"),
+        ("cancelled", "the server failed to process this frame"),
         ("other", "the server failed to process this frame"),
     ],
 )

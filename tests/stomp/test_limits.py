@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import realtime
+from realtime.core.frames import Outgoing
+from realtime.protocols.layers.stomp.deliveries import AUTO, Subscription
+from realtime.protocols.layers.stomp.frames import V12
+from realtime.stomp import members
+from realtime.stomp.messages import as_outgoing
 
 from ..patience import eventually
 from .place import Client, client, stomp_of, stomping
@@ -144,3 +150,22 @@ async def test_whatever_is_said(caplog: pytest.LogCaptureFixture, said: list[byt
         await eventually(lambda: not len(place.rt))
         assert place.rt._service.sessions.hub.counts() == (0, 0)
     assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_copies_of_a_message_are_kept_for_few_subscriptions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a room has sent last may be kept, and each client's subscription may have a name that no other has."""
+    monkeypatch.setattr(members, "MOST_SHARED", 4)
+    sent: list[Outgoing] = []
+    home: Any = SimpleNamespace(
+        bound=SimpleNamespace(number=lambda: "n"),
+        conversation=SimpleNamespace(version=V12),
+        session=SimpleNamespace(_offer=sent.append),
+        spoke=lambda: None,
+    )
+    item = as_outgoing(b"x", {})
+    for id in ("a", "b", "c", "a"):
+        subscription = Subscription(id, id, "/topic/a", AUTO)
+        members.TopicMember(home, subscription, "/topic/a", id)._offer(item)
+    assert [b"subscription:a\n" in str(one.data).encode() for one in sent] == [True, False, False, True]
+    assert sent[0] is sent[3]
+    assert len(item.encoded) == 4  # the id, what all share, and two of the three

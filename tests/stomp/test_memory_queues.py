@@ -137,3 +137,21 @@ async def test_dead_letters_that_have_no_room(caplog: pytest.LogCaptureFixture) 
     real.settle(taker.has[0], accepted=False)
     assert real.dropped == 1
     assert "could not be kept" in caplog.text
+
+
+async def test_who_leaves_is_compared_with_nobody_else() -> None:
+    """Of ten thousand that leave together each would be sought among all, several times."""
+
+    class Alone(Taker):
+        __hash__ = object.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError
+
+    real = MemoryQueues(**LIMITS, dead_letters=None)
+    takers = [Alone(0) for _ in range(9)]
+    for taker in takers:
+        await real.subscribe(QUEUE, taker)
+    for taker in reversed(takers):
+        real.unsubscribe(QUEUE, taker)
+    assert not len(real)

@@ -42,7 +42,7 @@ async def test_logins_are_for_the_authorize_hook() -> None:
         seen.append((request.auth, request.transport, request.remote, request.scheme, request.host, request.path))
         assert "Origin" not in request.headers
         if request.auth["passcode"] != "secret":
-            raise realtime.Unauthorized("no such login")
+            raise realtime.Unauthorized(f"no such login: {request.auth['login']}")
         return str(request.auth["login"])
 
     stomp, clients = realtime.STOMP(tcp=("127.0.0.1", 0)), []
@@ -62,6 +62,9 @@ async def test_logins_are_for_the_authorize_hook() -> None:
         wrong = await client(place, "tcp")
         await wrong.send("CONNECT", {"accept-version": "1.2", "login": "ada"})
         await wrong.refused("no such login")
+        odd = await client(place, "tcp")
+        await odd.say(b"CONNECT\naccept-version:1.2\nlogin:a\0da\n\n\0")
+        await odd.refused("no such login: a da")  # which no header could say
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
 
 from .connection import Backoff, Connect, Living, in_words, let_go, together
 
@@ -77,7 +76,7 @@ class Ear(Living):
                 connection = await self._connect()
                 await self._serve(connection)
                 reason = "it is made again"
-            except (RedisError, OSError, TimeoutError) as error:
+            except Exception as error:  # whatever it is: who ends here, nobody begins again
                 reason = in_words(error)
             finally:
                 if connection is not None:

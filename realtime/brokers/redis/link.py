@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from ...core.errors import BrokerError
 from ..base import Refused, Unanswered
@@ -119,7 +119,7 @@ class Link(Living):
                 connection = await self._connect()
                 await self._greet(connection)
                 await self._serve(connection)
-            except (RedisError, OSError, Refused, TimeoutError) as error:
+            except Exception as error:  # whatever it is: who ends here, nobody begins again
                 self._lost(in_words(error))
             except asyncio.CancelledError:
                 self._lost(CLOSED)

@@ -89,7 +89,7 @@ class Nodes:
             self._moved.clear()
             try:
                 names = await self._topology.nodes(tags)
-            except (RedisError, OSError) as error:
+            except Exception as error:  # of redis-py, whose clusters raise what is no RedisError
                 words = in_words(error)
                 if words != self._problem:
                     log.warning("! cannot find the nodes of Redis: %s", words)

@@ -61,8 +61,9 @@ def test_version_3_counts_utf_16_units() -> None:
 
 
 def test_nothing_may_have_no_length() -> None:
-    assert split(3, b"0:") == []
-    assert split(3, b"0:1:2") == [Packet("2")]
+    """It says nothing, and is counted: who reads half a million of them in one body lets others have their turn."""
+    assert split(3, b"0:") == [Packet("6")]
+    assert split(3, b"0:1:20:") == [Packet("6"), Packet("2"), Packet("6")]
 
 
 @pytest.mark.parametrize(

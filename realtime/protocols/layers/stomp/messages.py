@@ -1,4 +1,5 @@
-"""MESSAGE frames: what all receivers of a message share, which is made once, and what is one receiver's own."""
+"""MESSAGE frames: what all receivers of a message share, which is made once, and what is one receiver's own; and ERROR
+frames."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from ....core.errors import LocalProtocolError
 from .frames import END, head
 
-__all__ = ["SERVERS", "own_part", "passed_on", "shared_part"]
+__all__ = ["SERVERS", "error", "own_part", "passed_on", "shared_part"]
 
 # Headers that the server says in a MESSAGE, or that are about the SEND itself: none of them is a message's own.
 SERVERS: frozenset[str] = frozenset(
@@ -38,6 +39,15 @@ def own_part(
     if redelivered:
         said.append(("redelivered", "true"))
     return b"MESSAGE\n" + b"".join(_sayable(version, said))
+
+
+def error(version: str, reason: str, headers: Mapping[str, str]) -> bytes:
+    """An ERROR, whatever the reason has in it: its words may be the application's, and theirs a client's. Other headers
+    that cannot be said in this version are left out."""
+    text = reason.replace("\0", " ").encode("utf-8", "replace")
+    said = [("message", " ".join(text.decode().split())), ("content-type", "text/plain"), *headers.items()]
+    said.append(("content-length", str(len(text))))
+    return b"ERROR\n" + b"".join(_sayable(version, said)) + b"\n" + text + END
 
 
 def _sayable(version: str, headers: Iterable[tuple[str, str]]) -> Iterable[bytes]:

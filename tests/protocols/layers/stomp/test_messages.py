@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from realtime.protocols.layers.stomp.frames import V10, V11, V12
-from realtime.protocols.layers.stomp.messages import own_part, passed_on, shared_part
+from realtime.protocols.layers.stomp.messages import error, own_part, passed_on, shared_part
 
 
 def test_a_message_is_two_parts() -> None:
@@ -28,3 +28,12 @@ def test_what_of_a_send_is_passed_on() -> None:
         "content-type": "text/plain",
         "foo": "bar",
     }
+
+
+def test_an_error_is_told_whatever_is_in_it() -> None:
+    assert error(V12, "no", {"receipt-id": "1"}) == (
+        b"ERROR\nmessage:no\ncontent-type:text/plain\nreceipt-id:1\ncontent-length:2\n\nno\0"
+    )
+    assert error(V10, "a\0\n\ud800", {"receipt-id": "\0"}) == (
+        b"ERROR\nmessage:a ?\ncontent-type:text/plain\ncontent-length:4\n\na \n?\0"
+    )
