@@ -27,6 +27,7 @@ __all__ = [
     "NOT_FOUND",
     "address",
     "begin_stream",
+    "beginning_of",
     "browsers_only",
     "codec",
     "connect_error",
@@ -158,6 +159,16 @@ def begin_stream(
         allow_redirects=False,
         proxy=proxy,
     )
+
+
+async def beginning_of(response: aiohttp.ClientResponse, size: int) -> bytes:
+    """An answer's body, of which no more is read when it has more than `size` bytes. Raises one of FAILURES."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > size:
+            break
+    return bytes(body)
 
 
 # -- failures --------------------------------------------------------------------------------------------------------
