@@ -14,6 +14,7 @@ from yarl import URL
 
 import realtime
 from realtime.client.context import _delay
+from realtime.client.doctor import examine
 from realtime.client.drivers import drive
 from realtime.client.drivers.webtransport import offers_of
 from realtime.quic import client as quic_client
@@ -36,6 +37,19 @@ async def test_a_closed_http_session_is_a_way_that_fails(transport: str, caplog:
         await arrives(session.close())
         assert not session._context._tasks
     assert caplog.records == []
+
+
+async def test_one_connect_is_one_session_at_a_time() -> None:
+    """Its end would be the end of another one's."""
+    async with place() as (_, _, url):
+        opening = realtime.connect(url, transports=["polling"])
+        async with opening as session:
+            with pytest.raises(realtime.LocalProtocolError, match="call it for each"):
+                await opening.__aenter__()
+            assert not session.closed
+        async with opening as another:
+            assert session.closed
+            assert not another.closed
 
 
 async def test_whatever_the_end_meets_all_is_let_go_of(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +91,13 @@ async def test_refusals_that_none_can_read(said: str, caplog: pytest.LogCaptureF
         session._machine.final_ack = True
         await arrives(session.close())
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("proxy", ["https://ada:secret@box:3128", "ada:secret@box:x", "socks5://ada:secret@box"])
+async def test_the_password_of_a_proxy_is_not_shown(proxy: str) -> None:
+    with pytest.raises(realtime.LocalProtocolError, match="looks like http://host:3128") as caught:
+        await examine("http://127.0.0.1:9/", proxy=proxy)
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
