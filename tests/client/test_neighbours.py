@@ -17,7 +17,9 @@ from realtime.client.context import _delay
 from realtime.client.doctor import examine
 from realtime.client.drivers import drive
 from realtime.client.drivers.webtransport import offers_of
+from realtime.client.wire import words
 from realtime.quic import client as quic_client
+from realtime.testing import serve
 
 from ..patience import arrives, eventually
 from .test_failures import FAST, answering, beside, place
@@ -37,6 +39,36 @@ async def test_a_closed_http_session_is_a_way_that_fails(transport: str, caplog:
         await arrives(session.close())
         assert not session._context._tasks
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("transport", ["xhr_streaming", "long_polling", "polling"])
+async def test_what_is_refused_says_why_whatever_the_http_session_raises(transport: str) -> None:
+    rt = realtime.Server()
+
+    @rt.authorize
+    async def nobody(request: realtime.SessionRequest) -> None:
+        raise realtime.Unauthorized("not today")
+
+    @rt.endpoint("/echo")
+    async def echo(session: realtime.Session) -> None:
+        """Nobody comes."""
+
+    async with serve(rt) as there, aiohttp.ClientSession(raise_for_status=True) as http:
+        with pytest.raises(realtime.NegotiationError, match="refused with 4401: not today"):
+            await realtime.connect(there.make_url("/realtime/echo"), transports=transport, http=http)
+
+
+@pytest.mark.parametrize("headers", [{"Authorization": "Bearer secret\n"}, {"X-\0": "secret"}, {"X": "\x7fsecret"}])
+def test_headers_that_are_none_are_told_where_they_were_written(headers: dict[str, str]) -> None:
+    with pytest.raises(realtime.LocalProtocolError, match="control character") as caught:
+        realtime.connect("http://localhost/", headers=headers)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_proxy_that_refuses_is_told_as_that() -> None:
+    info: Any = None
+    error = aiohttp.ClientHttpProxyError(info, (), status=407, message="Proxy Authentication Required")
+    assert words(error) == "the forward proxy refuses the connection with HTTP 407"
 
 
 async def test_one_connect_is_one_session_at_a_time() -> None:

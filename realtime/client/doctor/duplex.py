@@ -168,6 +168,7 @@ async def _no_handshake(probe: Probe, error: aiohttp.WSServerHandshakeError) -> 
             probe.target.address(probe.finding.transport),
             timeout=aiohttp.ClientTimeout(total=probe.target.step),
             allow_redirects=False,
+            raise_for_status=False,
             **options,
         ) as response:
             if response.status == 101:

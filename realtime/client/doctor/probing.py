@@ -208,6 +208,7 @@ class Probe:
                 data=join([quote(frame) for frame in frames]),
                 timeout=aiohttp.ClientTimeout(total=patience or self.target.step),
                 allow_redirects=False,
+                raise_for_status=False,
                 **options,
             ) as response:
                 answer = judge(response, await beginning_of(response, MOST))

@@ -154,7 +154,11 @@ async def offers_of(
 ) -> Sequence[Mapping[str, Any]]:
     """What a server says of its transports. Raises one of FAILURES."""
     async with http.get(
-        negotiation_url(endpoint), headers={**headers, "Accept": "application/json"}, allow_redirects=False, proxy=proxy
+        negotiation_url(endpoint),
+        headers={**headers, "Accept": "application/json"},
+        allow_redirects=False,
+        raise_for_status=False,
+        proxy=proxy,
     ) as answer:
         try:
             told = json.loads(await beginning_of(answer, MOST))
