@@ -17,6 +17,7 @@ from realtime.client.context import _delay
 from realtime.client.doctor import examine
 from realtime.client.drivers import drive
 from realtime.client.drivers.webtransport import offers_of
+from realtime.client.handshake import connect_websocket
 from realtime.client.wire import words
 from realtime.quic import client as quic_client
 from realtime.testing import serve
@@ -56,6 +57,18 @@ async def test_what_is_refused_says_why_whatever_the_http_session_raises(transpo
     async with serve(rt) as there, aiohttp.ClientSession(raise_for_status=True) as http:
         with pytest.raises(realtime.NegotiationError, match="refused with 4401: not today"):
             await realtime.connect(there.make_url("/realtime/echo"), transports=transport, http=http)
+
+
+async def test_a_handshake_that_is_refused_says_how_whatever_the_http_session_raises() -> None:
+    async def handle(request: web.Request) -> web.Response:
+        return web.Response(status=503, headers={"Retry-After": "7"})
+
+    async with answering(handle) as url, aiohttp.ClientSession(raise_for_status=True) as http:
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await connect_websocket(http, URL(url))
+        assert words(caught.value) == "the WebSocket handshake was answered with HTTP 503"
+        assert caught.value.headers is not None
+        assert caught.value.headers["Retry-After"] == "7"
 
 
 @pytest.mark.parametrize("headers", [{"Authorization": "Bearer secret\n"}, {"X-\0": "secret"}, {"X": "\x7fsecret"}])
