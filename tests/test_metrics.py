@@ -502,6 +502,9 @@ async def test_open_metrics_and_a_path_and_registry_of_ones_own() -> None:
     async with aiohttp.ClientSession() as http, http.get(url, headers=accept) as response:
         assert response.headers["Content-Type"].startswith("application/openmetrics-text")
         families = list(parse_openmetrics(await response.text()))  # type: ignore[no-untyped-call]
+    for nonsense in ("application/openmetrics-text; version=x", "text/plain; version=1..2"):
+        async with aiohttp.ClientSession() as http, http.get(url, headers={"Accept": nonsense}) as response:
+            assert response.status == 200
     await runner.cleanup()
     assert {family.name for family in families} == {name.removesuffix("_total") for name in CATALOGUE}
 

@@ -14,6 +14,7 @@ from yarl import URL
 from ..clock import Clock
 from ..core.attempts import GOOD_LIFE
 from ..core.config import Config
+from ..core.errors import LocalProtocolError
 from .options import Nothing, check_settings, check_transports, check_unknown
 from .session import ClientSession
 from .settings import Settings
@@ -111,6 +112,7 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         )
         self._clock = clock
         self._session: ClientSession | None = None
+        self._entered = False
 
     async def _open(self) -> ClientSession:
         session = ClientSession(self._settings, self._config, self._clock)
@@ -121,12 +123,20 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         return self._open().__await__()
 
     async def __aenter__(self) -> ClientSession:
-        self._session = await self._open()
+        if self._entered:  # whose session would its end be?
+            raise LocalProtocolError(f"this connect() has opened a session that goes on; call it for each: {OPENING}")
+        self._entered = True
+        try:
+            self._session = await self._open()
+        except BaseException:
+            self._entered = False
+            raise
         return self._session
 
     async def __aexit__(self, *exc_info: object) -> None:
-        assert self._session is not None
-        await self._session.close()
+        session, self._session, self._entered = self._session, None, False
+        assert session is not None
+        await session.close()
 
     if not TYPE_CHECKING:  # checkers see that there are none of these
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.carrier import Shape
 from ..core.errors import Refusal, SessionClosed
+from ..core.settings import shown
 from ..protocols.native import auth_text, renewal_frame
 from .context import Context
 from .ends import CarrierEnd
@@ -72,9 +73,12 @@ class Authorization:
             return
         try:
             auth = await self.ask()
-        except Exception as error:
-            log.error("auth=%r raised", self._auth, exc_info=error)
-            machine.end(4401, f"{reason}; and auth() raised {error!r}", now())
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
+                raise  # the session has ended; else something of the application's was cancelled
+            machine.end(4401, f"{reason}; and auth() raised {shown(error)}", now())
+            log.error("auth=%s raised", shown(self._auth), exc_info=error)
             return
         with suppress(SessionClosed):
             await self.reauthorize(auth)

@@ -93,9 +93,11 @@ class Context:
 
     @property
     def http(self) -> aiohttp.ClientSession:
-        """The HTTP client."""
+        """The HTTP client. Raises ClientConnectionError for one of the application's own that was closed."""
         if self._http is None:
             self._http = aiohttp.ClientSession(trace_configs=[no_redirects()])
+        if self._http.closed:
+            raise aiohttp.ClientConnectionError("the aiohttp.ClientSession given as http is closed")
         return self._http
 
     @cached_property
@@ -241,10 +243,12 @@ class Context:
         tasks = {task for task in self._tasks if task is not asyncio.current_task()}
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        if self.settings.http is None and self._http is not None:
-            await self._http.close()
+        try:
+            if tasks:
+                await asyncio.wait(tasks)
+        finally:
+            if self.settings.http is None and self._http is not None:
+                await self._http.close()
 
 
 def _nothing() -> None:
@@ -253,6 +257,6 @@ def _nothing() -> None:
 
 def _delay(text: str) -> float:
     try:
-        return min(max(float(text), 0.0), 3600.0)
+        return min(max(0.0, float(text)), 3600.0)  # in this order: of what is no number nothing is left
     except ValueError:
         return 0.0

@@ -100,6 +100,7 @@ async def request(
         headers={**BATCH, **context.headers},
         timeout=aiohttp.ClientTimeout(total=patience),
         allow_redirects=False,
+        raise_for_status=False,  # whatever the application's session does: what is refused says why
     ) as response:
         return await batch_of(context, response, alive)
 

@@ -38,7 +38,16 @@ async def connect_websocket(http: aiohttp.ClientSession, url: URL, **options: An
     In a session of the application's own, which has no no_redirects(), aiohttp has made the handshake with the other
     server by then: nothing more is said to that.
     """
-    ws: aiohttp.ClientWebSocketResponse = await http.ws_connect(url, **options)
+    ws: aiohttp.ClientWebSocketResponse
+    try:
+        ws = await http.ws_connect(url, **options)
+    except aiohttp.ClientResponseError as error:
+        if isinstance(error, aiohttp.WSServerHandshakeError) or error.headers is None:
+            raise
+        # The application's session raises for a status itself.
+        raise aiohttp.WSServerHandshakeError(
+            error.request_info, error.history, status=error.status, message=error.message, headers=error.headers
+        ) from None
     history = ws._response.history
     if history:
         ws._response.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -44,6 +45,8 @@ class Nothing(TypedDict):
     """No further keyword arguments, for type checkers; without one, they are named by an error that helps."""
 
 
+# What is in no header (RFC 9110 §5.5).
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 # What Config does not check.
 RULES = {
     "transports": names('different names of transports, such as ("websocket", "polling"), or one alone'),
@@ -79,6 +82,12 @@ def check_settings(values: Mapping[str, object]) -> None:
     for name, rule in RULES.items():
         if name in values:
             check(name, values[name], rule)
+    headers: Any = values.get("headers") or {}
+    for name, value in headers.items():
+        if CONTROL.search(name) or CONTROL.search(value):  # of the value, which may be a secret, nothing is shown
+            raise LocalProtocolError(
+                f"headers: {name!r} or its value has a control character in it, such as the end of a line"
+            )
 
 
 def check_transports(transports: Any, mine: Collection[str], browsers_only: Collection[str]) -> tuple[str, ...]:

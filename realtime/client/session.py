@@ -71,14 +71,14 @@ class ClientSession(BaseSession[ClientMachine]):
         """Opens the session. Raises NegotiationError when no transport gets through, or none is allowed in."""
         context, settings = self._context, self._context.settings
         try:
-            async with asyncio.timeout(settings.open_timeout):
+            async with asyncio.timeout(settings.open_timeout) as patience:
                 context.auth = await self._authorization.ask()
             await self._supervisor.open()
-        except TimeoutError:
+        except BaseException as error:
+            if not (isinstance(error, TimeoutError) and patience.expired()):  # the application's own, for instance
+                await self._abandon()
+                raise
             context.policy.choice.attempts.setdefault("open_timeout", f"{settings.open_timeout:g} s passed")
-        except BaseException:
-            await self._abandon()
-            raise
         if not self._machine.sid:
             outcome = self._machine.outcome
             await self._abandon()
@@ -256,17 +256,21 @@ class ClientSession(BaseSession[ClientMachine]):
     async def _wind_up(self) -> None:
         """Tells the server what it has to know yet, then ends all tasks and connections."""
         machine, context = self._machine, self._context
-        if machine.final_ack:
-            machine.final_ack = False
-            await acknowledge_close(context)
-        if machine.following.unsaid:
-            machine.following.unsaid = False
-            await say_end(context)
-        if machine.sid:  # a WebSocket's last frame and closing handshake
-            duplex = [name for name in context.settings.transports if has_shape(name, Shape.DUPLEX)]
-            await context.wait_for(duplex, min(2.0, machine.config.close_timeout))
-        await context.close()
-        self._runtime.stop()
+        try:
+            if machine.final_ack:
+                machine.final_ack = False
+                await acknowledge_close(context)
+            if machine.following.unsaid:
+                machine.following.unsaid = False
+                await say_end(context)
+            if machine.sid:  # a WebSocket's last frame and closing handshake
+                duplex = [name for name in context.settings.transports if has_shape(name, Shape.DUPLEX)]
+                await context.wait_for(duplex, min(2.0, machine.config.close_timeout))
+        finally:  # also where the event loop ends before the server has heard
+            try:
+                await context.close()
+            finally:
+                self._runtime.stop()
 
     # -- what the runtime and the machine tell ------------------------------------------------------------------------
 

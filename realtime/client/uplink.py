@@ -113,7 +113,7 @@ async def acknowledge_close(context: Context) -> None:
             await context.sleep(min(least * 2.0 ** (attempt - 1), most, 2.0))
         try:
             (frame, *_), _ = await request(context, "send", frames, min(2.0, context.settings.post_timeout))
+            if not (isinstance(frame, str) and frame[:1] == "x" and parse_refusal(frame).scope == "carrier"):
+                return
         except LOST:
             continue
-        if not (isinstance(frame, str) and frame[:1] == "x" and parse_refusal(frame).scope == "carrier"):
-            return

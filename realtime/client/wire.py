@@ -27,6 +27,7 @@ __all__ = [
     "NOT_FOUND",
     "address",
     "begin_stream",
+    "beginning_of",
     "browsers_only",
     "codec",
     "connect_error",
@@ -149,15 +150,28 @@ def begin_stream(
     url, timeout = address(endpoint, name), aiohttp.ClientTimeout(total=None)
     if needs_url(name):
         url = url.update_query(frame=first)
-        return http.get(url, headers=headers, timeout=timeout, allow_redirects=False, proxy=proxy)
+        return http.get(
+            url, headers=headers, timeout=timeout, allow_redirects=False, raise_for_status=False, proxy=proxy
+        )
     return http.post(
         url,
         data=join(list(map(quote, [first, *more]))),
         headers={**headers, **BATCH},
         timeout=timeout,
         allow_redirects=False,
+        raise_for_status=False,
         proxy=proxy,
     )
+
+
+async def beginning_of(response: aiohttp.ClientResponse, size: int) -> bytes:
+    """An answer's body, of which no more is read when it has more than `size` bytes. Raises one of FAILURES."""
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > size:
+            break
+    return bytes(body)
 
 
 # -- failures --------------------------------------------------------------------------------------------------------
@@ -169,6 +183,8 @@ def words(error: BaseException) -> str:
         if error.status == 404:
             return NOT_FOUND
         return f"the WebSocket handshake was answered with HTTP {error.status}"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the forward proxy refuses the connection with HTTP {error.status}"
     if isinstance(error, aiohttp.ClientResponseError):  # whose own words have the URL, and that has the sid
         return f"the answer is no HTTP: {error.message}"
     if isinstance(error, TimeoutError):

@@ -131,14 +131,16 @@ class Panel:
 
     async def aclose(self) -> None:
         """The proxy is another visitor's from now on."""
-        await self.mend()
-        self.proxy.cut()
-        self.proxy.clear()
-        self.tidy()
-        async with self._restarting:
-            if self.child is not None:
-                await self.child.kill()
-        self._release.put_nowait(self.proxy)
+        try:
+            await self.mend()
+            self.proxy.cut()
+            self.proxy.clear()
+            self.tidy()
+            async with self._restarting:
+                if self.child is not None:
+                    await self.child.kill()
+        finally:
+            self._release.put_nowait(self.proxy)
 
 
 class Proxies:

@@ -68,8 +68,9 @@ class Lane:
 def _orders(text: str) -> tuple[float, int]:
     try:
         fields = json.loads(text)
-        return min(max(float(fields["rate"]), 0.0), MAX_RATE), min(max(int(fields["size"]), 1), MAX_SIZE)
-    except (ValueError, TypeError, KeyError):
+        # In this order: JSON of Python's has a NaN, of which nothing is left.
+        return min(max(0.0, float(fields["rate"])), MAX_RATE), min(max(int(fields["size"]), 1), MAX_SIZE)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return 0.0, 1
 
 

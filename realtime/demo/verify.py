@@ -42,7 +42,8 @@ class Count:
         """A message has come."""
         self.received += 1
         if number > self._last:
-            self._missing.update(range(self._last + 1, min(number, self._last + 1 + MOST_MISSING)))
+            room = MOST_MISSING - len(self._missing)
+            self._missing.update(range(self._last + 1, min(number, self._last + 1 + room)))
             self._last = number
         elif number in self._missing:
             self._missing.remove(number)
@@ -120,6 +121,6 @@ def _read(message: str | bytes) -> tuple[int, float | None] | None:
         number, pace = fields["n"], fields["pace"]
         if type(number) is not int or number < 1:
             return None
-        return number, None if pace is None else min(max(float(pace), PACES[0]), PACES[1])
-    except (ValueError, TypeError, KeyError):
+        return number, None if pace is None else min(max(PACES[0], float(pace)), PACES[1])  # of a NaN the least
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None

@@ -44,5 +44,8 @@ class Metrics(Collector):
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answers a scrape with all that is in the registry, in the format that the scraper accepts."""
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        try:
+            encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        except (TypeError, ValueError):  # a version that is none
+            encode, content_type = choose_encoder("")
         return web.Response(body=encode(self.registry), headers={"Content-Type": content_type})

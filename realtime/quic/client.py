@@ -304,7 +304,10 @@ async def open_channel(
             if name.lower() not in OF_A_CONNECTION
         ),
     ]
-    addresses = deque(await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM))
+    try:
+        addresses = deque(await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM))
+    except UnicodeError as wrong:  # a label that is too long, for instance
+        raise ConnectionError(f"{host!r} is no name of a host: {wrong}") from None
     running: set[asyncio.Task[Channel]] = set()
     try:
         while addresses or running:
@@ -373,9 +376,13 @@ async def _begin(
         if not protocol.full:
             transport.sendto(data)
 
-    channel = _Owning(Connection(configuration=configuration), send, head, digest, progress or Progress())
-    channel.transport = transport
-    protocol.channel = channel
-    channel.quic.connect(address, now=loop.time())
-    channel.transmit()
+    try:
+        channel = _Owning(Connection(configuration=configuration), send, head, digest, progress or Progress())
+        channel.transport = transport
+        protocol.channel = channel
+        channel.quic.connect(address, now=loop.time())
+        channel.transmit()
+    except BaseException:
+        transport.close()
+        raise
     return channel

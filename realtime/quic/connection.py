@@ -3,6 +3,8 @@
 aioquic grants twice as much whenever half was used, whether or not anybody has taken it, and keeps what arrives behind
 a gap as if the gap were there: so a peer that says one byte far ahead, again and again, has ever more memory set aside.
 Here a window begins where its stream was delivered, and the connection's counts what is delivered and not yet taken.
+Of a handshake it would keep half a megabyte, of an address that may be anybody's; here it is no more than a handshake
+takes.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import hashlib
 import hmac
 from typing import Any
 
-from aioquic.quic.connection import QuicConnection
+from aioquic._buffer import Buffer
+from aioquic.quic.connection import QuicConnection, QuicConnectionError, QuicReceiveContext
+from aioquic.quic.packet import QuicErrorCode
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
@@ -24,6 +28,10 @@ __all__ = ["MAX_STREAMS", "Connection", "reset_token"]
 MAX_STREAMS = 8
 # A window is moved when so much of it is free again.
 SHARE = 4
+# How far ahead of what was read the bytes of a handshake may be (RFC 9000 §7.5: 4096 at least): a ClientHello has two
+# thousand, and a server's answer as many as its certificates.
+MAX_HELLO = 16_384
+MAX_ANSWER = 131_072
 
 
 def reset_token(key: bytes, connection_id: bytes) -> bytes:
@@ -93,6 +101,19 @@ class Connection(QuicConnection):
         """Whether nothing more can come on a stream."""
         stream = self._streams.get(stream_id)
         return stream is None or stream.receiver.is_finished
+
+    def _handle_crypto_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
+        start = buf.tell()
+        end = buf.pull_uint_var() + buf.pull_uint_var()
+        buf.seek(start)
+        limit = MAX_ANSWER if self._is_client else MAX_HELLO
+        if end - self._crypto_streams[context.epoch].receiver.starting_offset() > limit:
+            raise QuicConnectionError(
+                error_code=QuicErrorCode.CRYPTO_BUFFER_EXCEEDED,
+                frame_type=frame_type,
+                reason_phrase="a handshake is not so large",
+            )
+        super()._handle_crypto_frame(context, frame_type, buf)
 
     def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
         limit, window = self._local_max_data, self.configuration.max_data

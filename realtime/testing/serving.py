@@ -64,8 +64,9 @@ class Clients:
     def __init__(self) -> None:
         self._stack = contextlib.AsyncExitStack()
         self._sessions: list[ClientSession] = []
-        # By identity, with the object itself so that its id stays its own.
-        self._servers: dict[int, tuple[object, TestServer]] = {}
+        # By identity, with the object itself so that its id stays its own; and what only one may start at a time.
+        self._servers: dict[int, tuple[object, asyncio.Lock]] = {}
+        self._running: dict[int, BaseTestServer] = {}
 
     async def __call__(self, app: UnderTest, path: str, **options: Unpack[ConnectSettings]) -> ClientSession:
         """A session at `path`, which has the prefix in front and may end with a query.
@@ -79,12 +80,14 @@ class Clients:
 
     async def server(self, app: UnderTest) -> BaseTestServer:
         """The running server of an application, started if it was not: `.make_url(path)` gives its addresses."""
-        if not isinstance(app, (web.Application, Server)):
-            await app.start_server()  # does nothing when it runs
-            return app
-        if id(app) not in self._servers:
-            self._servers[id(app)] = (app, await self._stack.enter_async_context(serve(app)))
-        return self._servers[id(app)][1]
+        _, starting = self._servers.setdefault(id(app), (app, asyncio.Lock()))
+        async with starting:
+            if not isinstance(app, (web.Application, Server)):
+                await app.start_server()  # does nothing when it runs
+                return app
+            if id(app) not in self._running:
+                self._running[id(app)] = await self._stack.enter_async_context(serve(app))
+            return self._running[id(app)]
 
     async def __aenter__(self) -> Clients:
         return self

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aioquic.tls import load_pem_private_key, load_pem_x509_certificates
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from ..core.errors import LocalProtocolError
@@ -23,6 +24,8 @@ from ..core.errors import LocalProtocolError
 __all__ = ["Certificates", "Loaded"]
 
 LONGEST = timedelta(days=14)
+# The keys that aioquic signs a handshake with: on these curves, and of these kinds.
+SIGNING = (ec.SECP256R1, ec.SECP384R1, rsa.RSAPrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)
 
 
 class Loaded(NamedTuple):
@@ -70,11 +73,17 @@ class Certificates:
             chain = load_pem_x509_certificates(self._certificate.read_bytes())
             key = load_pem_private_key(self._key.read_bytes())
             certificate = chain[0]
-        except (OSError, ValueError, TypeError, IndexError) as error:
+            certificate.public_key()
+        except (OSError, ValueError, TypeError, IndexError, UnsupportedAlgorithm) as error:
             raise LocalProtocolError(
                 f"WebTransport: {str(self._certificate)!r} and {str(self._key)!r} are no certificate and its key, in"
                 f" PEM and without a password: {error}"
             ) from None
+        if not isinstance(key.curve if isinstance(key, ec.EllipticCurvePrivateKey) else key, SIGNING):
+            raise LocalProtocolError(
+                f"WebTransport: nothing can be signed with the key {str(self._key)!r}: it takes one on P-256 or P-384,"
+                " Ed25519, Ed448 or RSA"
+            )
         form = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
         if certificate.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
             raise LocalProtocolError(

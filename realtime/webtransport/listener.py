@@ -129,11 +129,16 @@ class Listener(asyncio.DatagramProtocol):
 
     async def ended(self) -> None:
         """Waits a little for the clients to leave, and cuts off the others."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_PATIENCE + 0.5):
-                while any(not connection.is_over for connection in self._connections):
-                    self._empty.clear()
-                    await self._empty.wait()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_PATIENCE + 0.5):
+                    while any(not connection.is_over for connection in self._connections):
+                        self._empty.clear()
+                        await self._empty.wait()
+        finally:  # also where nobody waits for that any longer
+            self._cut_off()
+
+    def _cut_off(self) -> None:
         for connection in tuple(self._connections):
             if connection.link is not None:
                 connection.link.leave()

@@ -87,6 +87,46 @@ async def test_a_callable_that_raises_opens_nothing() -> None:
             await connect(place, "websocket", Issuer())
 
 
+class Unspeakable(Exception):
+    """Not even its name can be said."""
+
+    def __repr__(self) -> str:
+        raise ValueError("no words")
+
+
+async def test_a_time_out_of_the_applications_own_is_told_as_that() -> None:
+    async def auth() -> None:
+        raise TimeoutError("no tokens today")
+
+    async with guarded() as (place, _):
+        with pytest.raises(TimeoutError, match="no tokens today"):
+            await connect(place, "websocket", auth)
+
+
+@pytest.mark.parametrize("error", [Unspeakable(), asyncio.CancelledError()], ids=["unspeakable", "cancelled"])
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_whatever_a_callable_raises_it_is_asked_once(transport: str, error: BaseException) -> None:
+    asked: list[str] = []
+
+    async def auth() -> str:
+        asked.append("again")
+        if len(asked) > 1:
+            raise error
+        return "one"
+
+    async with guarded() as (place, tokens), connected(place, transport, auth) as client:
+        tokens.valid.clear()
+        [session] = place.rt.sessions
+        if transport == "websocket":
+            assert session._machine.carrier is not None
+            session._machine.carrier.link.abort()
+        await client.send("hello")
+        async with within():
+            await client.wait_closed()
+        assert (client.close_code, len(asked)) == (4401, 2)
+        assert type(error).__name__ in str(client.close_reason)
+
+
 @each_transport
 async def test_fresh_auth_data_before_the_old_expire(transport: str) -> None:
     async with guarded() as (place, tokens), connected(place, transport, "one") as client:

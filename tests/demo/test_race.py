@@ -12,6 +12,7 @@ import pytest
 import realtime
 from realtime.client.wire import own_transports
 from realtime.demo.meter import Account, Meter
+from realtime.demo.race import _orders
 from realtime.transports import TRANSPORTS
 
 from .conftest import PATIENCE, Page
@@ -26,6 +27,16 @@ def test_a_request_finds_the_account_of_its_endpoint() -> None:
     assert meter.account_of(b"GET /demo/config HTTP/1.1\r\n") == (True, None)
     for more in (b'["m1"]', b"\x81\x85abcdefghi", b"batch=%5B%22m1%22%5D"):
         assert meter.account_of(more) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("rate", "size"),
+    [("NaN", "1"), ("1", "Infinity"), ("1" + "0" * 400, "1"), ("-1", "1"), ("[" * 4000, "1")],
+    ids=["no number", "endless", "huge", "negative", "deep"],
+)
+def test_orders_that_make_no_sense_are_for_nothing(rate: str, size: str) -> None:
+    """Of a NaN an event loop makes a timer that disturbs all others."""
+    assert _orders(f'{{"rate": {rate}, "size": {size}}}') == (0.0, 1)
 
 
 async def test_there_is_a_lane_for_each_transport(page: Page) -> None:

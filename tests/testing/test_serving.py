@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -58,6 +60,16 @@ async def test_clients_share_the_application_and_are_closed() -> None:
         assert other._context.settings.url.port != one._context.settings.url.port
     assert {session.close_code for session in (one, two, other)} == {1000}
     assert len(rt) == 0
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["application", "server"])
+async def test_clients_that_come_at_once_share_it_too(whole: bool) -> None:
+    rt = make_server()
+    app = make_app(rt) if whole else rt
+    async with Clients() as client:
+        one, two = await asyncio.gather(client(app, "/realtime/echo"), client(app, "/realtime/echo"))
+        assert one._context.settings.url == two._context.settings.url
+        assert len(rt) == 2
 
 
 async def test_a_server_that_is_there_already_is_the_callers() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from aioquic.h3.connection import ErrorCode
 from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.packet import QuicErrorCode
+from aioquic.tls import Epoch
 
 import realtime
 from realtime.quic.client import Channel
@@ -90,8 +92,8 @@ def exchange(
     return sent
 
 
-def pair() -> tuple[Connection, Connection]:
-    """A client and a server that have shaken hands."""
+def shaking() -> tuple[Connection, Connection]:
+    """A client and a server that begin to shake hands."""
     from realtime.webtransport.certificates import Certificates
 
     loaded = Certificates(made().certificate, made().key).loaded
@@ -110,6 +112,12 @@ def pair() -> tuple[Connection, Connection]:
         ),
         original_destination_connection_id=client.original_destination_connection_id,
     )
+    return client, server
+
+
+def pair() -> tuple[Connection, Connection]:
+    """A client and a server that have shaken hands."""
+    client, server = shaking()
     for _ in range(6):
         exchange(client, server, 0.0, lambda: False, lambda: None)
     return client, server
@@ -166,6 +174,20 @@ def test_one_byte_far_ahead_is_no_reason_to_grant_more() -> None:
     assert (stream.receiver.starting_offset(), stream.receiver.highest_offset) == (0, 29_999)
     assert stream.max_stream_data_local == 30_000
     assert server._local_max_data.value <= 40_000
+
+
+def test_of_a_handshake_no_more_is_kept_than_one_has() -> None:
+    """One byte far ahead would have all before it set aside, for an address that may be anybody's."""
+    client, server = shaking()
+    crypto = client._crypto_streams[Epoch.INITIAL].sender
+    client.datagrams_to_send(0.0)  # the ClientHello, which gets lost
+    crypto.write(bytes(100_000))
+    crypto._pending.subtract(0, crypto._buffer_stop - 1)
+    for data, _ in client.datagrams_to_send(0.0):
+        server.receive_datagram(data, ("peer", 1), 0.0)
+    assert server._close_event is not None
+    assert server._close_event.error_code == QuicErrorCode.CRYPTO_BUFFER_EXCEEDED
+    assert not server._crypto_streams[Epoch.INITIAL].receiver._buffer
 
 
 def test_streams_are_few_and_as_many_again_when_some_have_ended() -> None:

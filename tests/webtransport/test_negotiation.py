@@ -105,6 +105,8 @@ HASH = base64.b64encode(b"h" * 32).decode()
     [
         ({"port": 4433}, Where("here", 4433, b"")),
         ({"port": 4433, "host": "there"}, Where("there", 4433, b"")),
+        ({"port": 4433, "host": "müller.example"}, Where("xn--mller-kva.example", 4433, b"")),
+        ({"port": 4433, "host": "::1"}, Where("::1", 4433, b"")),
         ({"port": 4433, "hash": HASH, "verdict": "demoted"}, Where("here", 4433, b"h" * 32)),
         ({}, None),
         ({"port": 4433, "verdict": "refused"}, None),
@@ -113,6 +115,9 @@ HASH = base64.b64encode(b"h" * 32).decode()
         ({"port": 0}, None),
         ({"port": 65_536}, None),
         ({"port": 4433, "host": 7}, None),
+        ({"port": 4433, "host": ""}, None),
+        ({"port": 4433, "host": "no host/"}, None),
+        ({"port": 4433, "host": "\ud800"}, None),
         ({"port": 4433, "hash": "no base64!"}, None),
         ({"port": 4433, "hash": 7}, None),
         ({"port": 4433, "hash": "AAAA"}, None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -62,6 +64,42 @@ def test_files_that_are_no_certificate_with_its_key(tmp_path: Path) -> None:
         webtransport(certificate=empty)
     with pytest.raises(realtime.LocalProtocolError, match="are no certificate and its key"):
         webtransport(key=empty)
+
+
+@pytest.mark.parametrize("curve", [ec.SECP521R1(), ec.SECP256K1()], ids=lambda curve: str(curve.name))
+def test_keys_that_no_handshake_is_signed_with(tmp_path: Path, curve: ec.EllipticCurve) -> None:
+    """They would be found out by clients, none of which gets in."""
+    key = tmp_path / "key.pem"
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    key.write_bytes(ec.generate_private_key(curve).private_bytes(*form))
+    with pytest.raises(realtime.LocalProtocolError, match="nothing can be signed"):
+        webtransport(key=key)
+
+
+def test_a_key_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether at the start or when the files change: then what was there before stays."""
+
+    def unknown(data: bytes) -> None:
+        raise UnsupportedAlgorithm("Curve 1.3.132.0.7 is not supported")
+
+    certificates = Certificates(made().certificate, made().key)
+    before = certificates.loaded
+    certificates._stamps = []
+    monkeypatch.setattr("realtime.webtransport.certificates.load_pem_private_key", unknown)
+    certificates.refresh()
+    assert certificates.loaded is before
+    with pytest.raises(realtime.LocalProtocolError, match="is not supported"):
+        webtransport()
+
+
+async def test_a_shutdown_that_is_cut_short_closes_the_port() -> None:
+    async with place(realtime.Server()) as there, there.raw():
+        ending = asyncio.ensure_future(there.listener.ended())
+        await asyncio.sleep(0)
+        ending.cancel()
+        await asyncio.wait({ending})
+        assert there.listener._transport is None
+        assert not there.listener._connections
 
 
 def test_setup_takes_nothing_else() -> None:

@@ -23,7 +23,7 @@ from ...quic.loading import open_channel
 from ...transports import WEBTRANSPORT, Frame
 from ..drivers.webtransport import Place, offers_of, place_of
 from ..handshake import connect_websocket
-from ..wire import FAILURES, with_origin, words
+from ..wire import FAILURES, beginning_of, with_origin, words
 from .findings import Blocked
 from .probing import MOST, PINGS, Probe, Target, judge
 
@@ -168,11 +168,12 @@ async def _no_handshake(probe: Probe, error: aiohttp.WSServerHandshakeError) -> 
             probe.target.address(probe.finding.transport),
             timeout=aiohttp.ClientTimeout(total=probe.target.step),
             allow_redirects=False,
+            raise_for_status=False,
             **options,
         ) as response:
             if response.status == 101:
                 return refused  # the second time it went well
-            for frame in judge(response, await response.content.read(MOST)):
+            for frame in judge(response, await beginning_of(response, MOST)):
                 probe.take(frame, response.status)
     except Blocked as blocked:
         if blocked.code == 4400:

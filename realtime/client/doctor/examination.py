@@ -159,10 +159,12 @@ def _proxy(target: URL, proxy: str | URL | None) -> str | None:
         if not named or urllib.request.proxy_bypass(target.host or ""):
             return None
         proxy = named
+    what = "what is said"  # which may have a password in it
     try:
         url = URL(proxy)
+        what = repr(f"{url.scheme}://{url.host}") if url.host else what
         if url.scheme == "http" and url.host:
             return str(url.with_user(None))
     except ValueError:
         pass
-    raise LocalProtocolError(f"a proxy's URL looks like http://host:3128, not {str(proxy)!r}")
+    raise LocalProtocolError(f"a proxy's URL looks like http://host:3128, not {what}")

@@ -17,7 +17,7 @@ import aiohttp
 from ...core.carrier import Shape
 from ...core.errors import RemoteProtocolError
 from ...transports import TRANSPORTS, WEBTRANSPORT, Frame
-from ..wire import FAILURES, begin_stream, has_shape, needs_url, own_transports
+from ..wire import FAILURES, begin_stream, beginning_of, has_shape, needs_url, own_transports
 from .duplex import probe_websocket, probe_webtransport
 from .findings import Blocked
 from .probing import MOST, PINGS, Probe, blocked_by, judge
@@ -57,7 +57,8 @@ class Stream:
                 self._news.set()
                 decoder = TRANSPORTS[probe.finding.transport].decoder(MOST, MOST)
                 if response.status != 200:
-                    self.frames += [(probe.loop.time(), f) for f in judge(response, await response.content.read(MOST))]
+                    answer = judge(response, await beginning_of(response, MOST))
+                    self.frames += [(probe.loop.time(), frame) for frame in answer]
                     self._take(response.status)
                 seen = b""
                 async for chunk in response.content.iter_any():

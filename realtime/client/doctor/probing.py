@@ -23,7 +23,7 @@ from ...protocols.native import Opened, open_frame, parse_refusal
 from ...transports import Frame
 from ...transports.batch import decode_body, join, quote
 from ..drivers.webtransport import Place
-from ..wire import BATCH, FAILURES, address, connect_error, tls_error, with_origin
+from ..wire import BATCH, FAILURES, address, beginning_of, connect_error, tls_error, with_origin
 from .findings import Blocked, Finding
 
 __all__ = ["Probe", "Target", "blocked_by", "judge", "reach"]
@@ -208,10 +208,10 @@ class Probe:
                 data=join([quote(frame) for frame in frames]),
                 timeout=aiohttp.ClientTimeout(total=patience or self.target.step),
                 allow_redirects=False,
+                raise_for_status=False,
                 **options,
             ) as response:
-                body = await _body(response)
-                answer = judge(response, body)
+                answer = judge(response, await beginning_of(response, MOST))
         except FAILURES as error:
             raise blocked_by(error) from None
         for frame in answer:
@@ -292,12 +292,3 @@ def blocked_by(error: BaseException) -> Blocked:
     if isinstance(error, (aiohttp.ServerDisconnectedError, OSError)):
         return Blocked("cut", "the connection was cut without an answer")
     return Blocked("altered", f"the answer cannot be read: {str(error) or type(error).__name__}")
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > MOST:
-            break
-    return bytes(body)

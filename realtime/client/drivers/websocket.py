@@ -12,7 +12,7 @@ from ...protocols.native import parse_refusal
 from ..carrying import Carrying
 from ..context import Context
 from ..ends import SESSION_ENDED, CarrierEnd
-from ..exchange import behind_hello, failed, hello, too_much
+from ..exchange import LOST, behind_hello, failed, hello, too_much
 from ..handshake import connect_websocket, messages
 from ..links import WebSocketLink
 from ..wire import FAILURES, address, codec
@@ -97,10 +97,10 @@ async def probe_websocket(context: Context, carrying: Carrying) -> CarrierEnd:
         try:
             await ws.send_str("p")
             answer = await ws.receive()
-        except FAILURES as error:
+            if answer.type is not WSMsgType.TEXT or answer.data != "q":
+                return _not_probed(name, answer)
+        except LOST as error:
             return failed(context, name, error)
-        if answer.type is not WSMsgType.TEXT or answer.data != "q":
-            return _not_probed(name, answer)
         carrying.tell_proven()
         await carrying.taken.wait()
         if machine.outcome is not None:

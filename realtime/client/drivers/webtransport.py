@@ -25,7 +25,7 @@ from ..carrying import Carrying
 from ..context import Context
 from ..ends import SESSION_ENDED, CarrierEnd
 from ..exchange import behind_hello, failed, hello, too_much
-from ..wire import FAILURES, address, codec, negotiation_url
+from ..wire import FAILURES, address, beginning_of, codec, negotiation_url
 
 __all__ = ["Place", "drive_webtransport", "offers_of", "place_of", "probe_webtransport"]
 
@@ -63,7 +63,13 @@ def place_of(offers: Sequence[Mapping[str, Any]], host: str) -> Place:
                 break
             if len(taken) not in (0, 32):
                 break
-            return Place(where, port, taken)
+            try:
+                name = URL.build(scheme="https", host=where).raw_host  # as it goes over the network
+            except ValueError:
+                break
+            if not name:
+                break
+            return Place(name, port, taken)
     raise Refusal(4406, NOT_SERVED)
 
 
@@ -148,12 +154,16 @@ async def offers_of(
 ) -> Sequence[Mapping[str, Any]]:
     """What a server says of its transports. Raises one of FAILURES."""
     async with http.get(
-        negotiation_url(endpoint), headers={**headers, "Accept": "application/json"}, allow_redirects=False, proxy=proxy
+        negotiation_url(endpoint),
+        headers={**headers, "Accept": "application/json"},
+        allow_redirects=False,
+        raise_for_status=False,
+        proxy=proxy,
     ) as answer:
         try:
-            told = json.loads(await answer.content.read(MOST))
+            told = json.loads(await beginning_of(answer, MOST))
             return [offer for offer in told["transports"] if isinstance(offer, dict)]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ConnectionError(f"HTTP {answer.status}, and not in the protocol") from None
 
 
