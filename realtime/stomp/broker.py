@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ..core.dialects import Dialect
 from ..core.errors import LocalProtocolError
-from ..core.settings import Rule, check, having, instance, number, texts, whole
+from ..core.settings import Rule, check, having, instance, number, shown, texts, whole
 from ..endpoint import Endpoint, check_coroutine, check_takes
 from ..hub import Hub
 from ..protocols.dialects import speaking
@@ -143,8 +143,15 @@ class STOMP:
         }
         for name, rule in _RULES.items():
             check(name, given[name], rule)
-        if dead_letters is not None and kind_of(dead_letters) is not Kind.QUEUE:
-            raise LocalProtocolError(f'dead_letters is a destination such as "/queue/dead", not {dead_letters!r}')
+        if dead_letters is not None:
+            try:
+                kind = kind_of(dead_letters)
+            except LocalProtocolError as error:
+                raise LocalProtocolError(f"dead_letters={shown(dead_letters)}: {error}") from None
+            if kind is not Kind.QUEUE:
+                raise LocalProtocolError(
+                    f'dead_letters={shown(dead_letters)}: takes the destination of a queue, such as "/queue/dead"'
+                )
         if tls is not None and tcp is None:
             raise LocalProtocolError("tls is for the TCP port: give tcp=(host, port) as well")
         can, wants = heart_beat

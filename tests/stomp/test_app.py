@@ -274,6 +274,7 @@ async def test_sending_without_a_server() -> None:
         ({"max_headers": 0}, realtime.LocalProtocolError),
         ({"ack_timeout": 0}, realtime.LocalProtocolError),
         ({"dead_letters": "/topic/x"}, realtime.LocalProtocolError),
+        ({"dead_letters": "dead"}, realtime.LocalProtocolError),
         ({"queues": object()}, TypeError),
     ],
 )
