@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 from .core.errors import LocalProtocolError
 
 __all__ = [
+    "AGAIN",
     "NOWHERE",
     "LoopBound",
     "Tasks",

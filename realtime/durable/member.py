@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
@@ -51,6 +52,10 @@ def in_turn(
     def called(self: M, /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]:
         return method(self, self._at_work() if self._is_handlers() else None, *args, **kwargs)
 
+    # What callers see, as help() shows it, has no turn in it.
+    whole = inspect.signature(method)
+    owner, _, *others = whole.parameters.values()
+    called.__signature__ = whole.replace(parameters=[owner, *others])  # type: ignore[attr-defined]
     return called
 
 

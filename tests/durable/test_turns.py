@@ -5,6 +5,7 @@ on the same broker as the other worker.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import realtime
 from realtime.core.durable.owner import Write
 from realtime.core.durable.record import Stage
+from realtime.durable.session import DurableSession
 
 from ..patience import arrives, eventually
 from .raw import Polls, Raw
@@ -591,3 +593,12 @@ async def test_a_long_turn_is_logged(place: Place, caplog: pytest.LogCaptureFixt
     go.set()
     await raw.until("ma")
     assert one.sessions[0]._late is None
+
+
+@pytest.mark.parametrize("name", ["send", "publish", "join", "leave", "commit", "flush", "close"])
+def test_what_callers_see_of_a_method_is_what_every_session_has(name: str) -> None:
+    def seen(cls: type[realtime.Session]) -> list[tuple[str, object, object]]:
+        parameters = inspect.signature(getattr(cls, name)).parameters.values()
+        return [(one.name, one.kind, one.default) for one in parameters]
+
+    assert seen(DurableSession) == seen(realtime.Session)
