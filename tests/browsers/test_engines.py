@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from .engines import CannotError, Engine, EngineError, MuJS, Page, wanted
 from .harness import SCENARIOS, Harness
@@ -62,6 +66,42 @@ async def test_a_picture(engine: Engine, harness: Harness, tmp_path: Path) -> No
 async def test_an_engine_that_was_stopped_starts_again(engine: Engine, harness: Harness) -> None:
     await engine.stop()
     assert (await harness.run(engine, "", ["fresh"])).ok
+
+
+async def test_a_page_loaded_anew_before_it_had_loaded_has_not_failed(engine: Engine) -> None:
+    """As a page is that an old engine gave up a script of."""
+    if not engine.pages or engine.name == "htmlunit":
+        pytest.skip("it has no pages, or none that can be asked while a script is on its way")
+    asked: asyncio.Queue[int] = asyncio.Queue()
+    ended = asyncio.Event()
+
+    async def index(request: web.Request) -> web.Response:
+        return web.Response(text="<!DOCTYPE html><script src='script'></script>", content_type="text/html")
+
+    async def script(request: web.Request) -> web.Response:
+        asked.put_nowait(1)
+        if not served:
+            served.append(request)
+            await ended.wait()
+        return web.Response(text="window.complete = true", content_type="text/javascript")
+
+    served: list[web.Request] = []
+    app = web.Application()
+    app.router.add_get("/", index)
+    app.router.add_get("/script", script)
+    async with TestServer(app) as server:
+        async with engine.open(str(server.make_url("/"))) as page:
+            async with asyncio.timeout(120):
+                await asked.get()
+                await page.reload()
+                await asked.get()
+                complete = False
+                while not complete:
+                    await asyncio.sleep(0.05)
+                    with contextlib.suppress(EngineError):  # between two pages
+                        complete = await page.evaluate("!!window.complete")
+            assert await page.errors() == []
+        ended.set()
 
 
 class Page2011(Page):

@@ -4,6 +4,7 @@
 var system = require("system");
 var page = require("webpage").create();
 var number = 0;
+var navigations = 0;
 
 function say(line) {
     system.stdout.write(JSON.stringify(line) + "\n");
@@ -18,12 +19,18 @@ page.onError = function (text, trace) {
     var where = trace && trace[0] ? " (" + trace[0].file + ":" + trace[0].line + ")" : "";
     say({ page: number, kind: "error", text: text + where });
 };
+// A page that is left before it has loaded, for another or for itself anew, has failed to load as this engine sees it.
+page.onNavigationRequested = function (url, cause, allowed, main) {
+    if (main) {
+        navigations += 1;
+    }
+};
 
 var commands = {
     open: function (command) {
         number = command.page;
         page.open(command.url, function (status) {
-            if (status !== "success") {
+            if (status !== "success" && navigations < 2) {
                 say({ page: number, kind: "error", text: "the page cannot be loaded" });
             }
         });
