@@ -277,3 +277,20 @@ async def test_a_takeover_is_at_a_replica_when_it_is_told(own_redis: Server, tmp
                 await store.close()
     finally:
         replica.kill()
+
+
+async def test_a_session_that_redis_has_dropped_is_due_no_more(own_redis: Server) -> None:
+    """Sixty-four of them would be in front of all others of their part for ever."""
+    store = await started(RedisBroker(own_redis.url))
+    try:
+        records, part = store.records, store.records.home(SID)
+        await records.put(SID, Write("", NEW), 0.001)
+        with own_redis.client() as client:
+            (key,) = client.keys("*:record:*")
+            client.delete(key)
+        await until(lambda: records.due(part, 10), [SID])
+        await records.postpone(SID, 0.001)
+        with own_redis.client() as client:
+            assert client.keys("*:due:*") == []
+    finally:
+        await store.close()

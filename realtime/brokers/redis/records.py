@@ -78,7 +78,8 @@ class RedisRecords:
     async def postpone(self, sid: str, seconds: float) -> None:
         """It is due again later."""
         part = self.home(sid)
-        await self._script(part, "record_postpone", (self._keys.due(part),), sid, int(seconds * 1000))
+        keys = (self._keys.due(part), self._keys.record(sid))
+        await self._script(part, "record_postpone", keys, sid, int(seconds * 1000))
 
     async def _replicated(self, part: int) -> None:
         """A takeover waits for a replica, if there is one, though not for long."""
