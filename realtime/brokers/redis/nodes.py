@@ -282,6 +282,11 @@ class Nodes:
         node = self._by_part[part]
         return "" if node is None else node.link.run
 
+    def name_at(self, part: int) -> str:
+        """The name of the node that has this part now."""
+        node = self._by_part[part]
+        return "" if node is None else node.name
+
     def age_at(self, part: int) -> float:
         """For how many seconds that run has been there at least."""
         node = self._by_part[part]
