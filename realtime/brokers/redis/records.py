@@ -15,7 +15,7 @@ from ...core.durable.takeover import Notice, indexed
 from ...core.errors import BrokerError
 from ..base import Sight, Unreadable
 from .nodes import Nodes
-from .scripts import Keys, sha
+from .scripts import Keys, ms, sha
 
 __all__ = ["RedisRecords"]
 
@@ -58,7 +58,7 @@ class RedisRecords:
         part, record = self.home(sid), write.record
         keys = (self._keys.record(sid), self._keys.due(part), self._keys.notices(part, to))
         left = "" if notice is None else _line(notice)
-        kept = (max(1, int(life * 1000)), int(indexed(record)), left, NOTICES_LIFE)
+        kept = (ms(life), int(indexed(record)), left, NOTICES_LIFE)
         text = written(record).encode("utf-8", "surrogatepass")
         found = _text(await self._script(part, "record_put", keys, write.expected, record.id, text, sid, *kept))
         if to and found == record.id:
