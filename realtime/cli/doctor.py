@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import wrap
@@ -14,7 +13,7 @@ from ..client.doctor import STATES, Examination, Finding, examine
 from ..client.wire import browsers_only, own_transports
 from ..namesake import clash
 from .signals import signals
-from .stdio import harmless, note
+from .stdio import harmless, note, put
 
 __all__ = ["Options", "run"]
 
@@ -64,11 +63,7 @@ async def _main(options: Options) -> int:
             return 128 + asked.result()
         found = examination.result()
     text = json.dumps(_plain(found), indent=2) if options.as_json else "\n".join(_report(found))
-    try:
-        print(text, flush=True)
-    except OSError as error:  # whoever reads it has left
-        note(f"cannot write: {error.strerror}")
-        sys.stdout = None  # nothing more to flush at the end
+    put(text)
     return 0 if found.through else 1
 
 

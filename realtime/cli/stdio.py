@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import queue
 import select
 import sys
 import threading
 
-__all__ = ["Input", "Lines", "Output", "harmless", "note"]
+__all__ = ["Input", "Lines", "Output", "harmless", "note", "put"]
 
 CHUNK = 65_536
 # So many chunks of input may wait for the session.
@@ -178,6 +179,27 @@ _HARMFUL = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(12
 def harmless(text: str) -> str:
     """A peer's text, made fit for a terminal."""
     return text.translate(_HARMFUL)
+
+
+def put(text: str, encoding: str | None = None) -> bool:
+    """Writes to standard output, all at once; False where that failed, which is said, unless whoever read has read
+    enough. What the encoding (without one, that of the locale) does not have is written as its number."""
+    out = sys.stdout
+    if out is None:  # the parent has closed it
+        return True
+    try:
+        if isinstance(out, io.TextIOWrapper):
+            out.flush()
+            out.buffer.write(f"{text}\n".encode(encoding or out.encoding, "backslashreplace"))
+            out.buffer.flush()
+        else:
+            print(text, flush=True)
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            note(f"cannot write: {error.strerror}")
+        sys.stdout = None  # nothing more to flush at the end
+        return isinstance(error, BrokenPipeError)
+    return True
 
 
 def note(text: str) -> None:

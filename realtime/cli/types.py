@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..typescript.declarations import Unsayable, declarations
 from .application import NotLoaded, load
-from .stdio import note
+from .stdio import note, put
 
 __all__ = ["Options", "run"]
 
@@ -36,8 +35,7 @@ def run(options: Options) -> int:
             note(reason)
         return 1
     if options.out is None:
-        sys.stdout.write(text)
-        return 0
+        return 0 if put(text.removesuffix("\n"), "utf-8") else 1  # as it would be in a file
     try:
         before = options.out.read_text("utf-8") if options.out.exists() else None
         if options.check:
@@ -61,5 +59,5 @@ def _compare(options: Options, before: str | None, text: str) -> int:
         lines = difflib.unified_diff(
             before.splitlines(), text.splitlines(), str(options.out), "as it would be written", n=1, lineterm=""
         )
-        print("\n".join(lines))
+        put("\n".join(lines))
     return 1

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
 import os
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime.cli.pipe import describe
-from realtime.cli.stdio import HIGH_WATER, Input, Lines, Output, harmless
+from realtime.cli.stdio import HIGH_WATER, Input, Lines, Output, harmless, put
 
 
 @pytest.fixture
@@ -135,3 +139,50 @@ async def test_no_output_at_all() -> None:
     await target.write(b"x" * HIGH_WATER * 2)
     await target.drain()
     assert not target.failed.done()
+
+
+class Stuck(io.RawIOBase):
+    """What cannot be written to."""
+
+    def __init__(self, error: OSError) -> None:
+        self._error: OSError | None = error
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self._error is not None:
+            raise self._error
+        return len(data)
+
+    def let(self) -> None:
+        self._error = None
+
+
+@pytest.mark.parametrize(
+    ("error", "fine", "says"),
+    [
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), True, ""),
+        (OSError(errno.ENOSPC, "No space left on device"), False, "realtime: cannot write: No space left on device\n"),
+    ],
+)
+def test_what_cannot_be_put_out_is_no_traceback(
+    error: OSError, fine: bool, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stuck = Stuck(error)
+    out = io.TextIOWrapper(io.BufferedWriter(stuck), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert put("text") is fine
+    assert sys.stdout is None
+    assert put("and where there is none") is True
+    assert capsys.readouterr().err == says
+    stuck.let()
+    out.close()
+
+
+@pytest.mark.parametrize(("encoding", "written"), [(None, b"h\\xe4l\n"), ("utf-8", b"h\xc3\xa4l\n")])
+def test_what_is_put_out_needs_no_locale(encoding: str | None, written: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii", newline="\n"))
+    assert put("häl", encoding)
+    assert raw.getvalue() == written
