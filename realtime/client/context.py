@@ -22,7 +22,7 @@ from ..core.choice import Rules
 from ..core.client_machine import ClientMachine
 from ..core.config import TIMER_GRACE
 from ..core.cursors import Cursors
-from ..core.errors import RemoteProtocolError, SessionClosed
+from ..core.errors import LocalProtocolError, RemoteProtocolError, SessionClosed
 from ..core.supervision import Supervision
 from ..loops import begin
 from ..protocols.native import Opened, feed_client, parse_refusal
@@ -169,20 +169,25 @@ class Context:
         return None
 
     def _learn(self, opened: Opened) -> bool:
-        """Takes over what the server announced. Returns whether that is of another session."""
+        """Takes over what the server announced. Returns whether that is of another session. Raises RemoteProtocolError
+        (1002) for what no server of ours may be told to be."""
         machine = self.machine
         if machine.sid and machine.sid != opened.sid:
             return True
+        least, most = opened.poll_interval
+        try:
+            machine.server = replace(
+                machine.config,
+                max_size=opened.max_size,
+                max_batch=max(3, opened.max_batch[0]),
+                ping_interval=opened.ping_interval,
+                ping_timeout=opened.ping_timeout,
+                resume_window=opened.resume_window,
+                poll_interval=(min(least, LONGEST_PAUSE), min(most, LONGEST_PAUSE)),
+            )
+        except LocalProtocolError as error:
+            raise RemoteProtocolError(1002, f"the server's o has {error}") from None
         self.negotiation = opened.transports
-        machine.server = replace(
-            machine.config,
-            max_size=opened.max_size,
-            max_batch=max(3, opened.max_batch[0]),
-            ping_interval=opened.ping_interval,
-            ping_timeout=opened.ping_timeout,
-            resume_window=opened.resume_window,
-            poll_interval=(min(opened.poll_interval[0], LONGEST_PAUSE), min(opened.poll_interval[1], LONGEST_PAUSE)),
-        )
         return False
 
     def flushed(self) -> None:

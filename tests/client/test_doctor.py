@@ -468,3 +468,20 @@ def test_every_state_is_advised_on_in_whole_sentences(state: str, transport: str
     for advice in remedies([finding], target):
         assert advice.endswith((".", ").", "port."))
         assert "{" not in advice
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error"),
+    [
+        ({"transports": ()}, realtime.LocalProtocolError),
+        ({"transports": ["polling", "polling"]}, realtime.LocalProtocolError),
+        ({"transports": [3]}, TypeError),
+        ({"auth": object()}, TypeError),
+        ({"auth": float("nan")}, realtime.LocalProtocolError),
+        ({"headers": {"X": "a\nb"}}, realtime.LocalProtocolError),
+        ({"headers": {"X": 3}}, TypeError),
+    ],
+)
+async def test_a_wrong_argument_is_told_before_anything_is_tried(wrong: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error, match=next(iter(wrong))):
+        await examine("http://127.0.0.1:1/x", **wrong)

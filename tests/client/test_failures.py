@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -256,6 +257,32 @@ async def test_a_message_larger_than_all_that_may_come_ends_the_session(transpor
             with pytest.raises(realtime.SessionClosed):
                 await arrives(session.receive())
         assert session.close_code == 1009
+
+
+@pytest.mark.parametrize("said", [{"max_size": 2**40}, {"max_batch": [2**40, 1000]}, {"resume_window": 1e12}])
+async def test_a_server_that_says_it_is_what_none_can_be_is_told_from_a_fault_of_this_client(
+    said: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    opened = {
+        "sid": "session", "key": "k" * 20, "ack": [0, 0], "window": [16, 65536], "max_size": 1000,
+        "max_batch": [16, 1000], "ping_interval": 25, "ping_timeout": 20, "resume_window": 120, "poll_interval": [1, 5],
+        "transports": [], **said,
+    }  # fmt: skip
+
+    async def answer(request: web.Request) -> web.WebSocketResponse:
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        await ws.send_str(f"o{json.dumps(opened)}")
+        async for _ in ws:
+            pass
+        return ws
+
+    app = web.Application()
+    app.router.add_get("/x/v1/websocket", answer)
+    async with serve(app) as running, within():
+        with pytest.raises(realtime.NegotiationError, match=f"1002 .the server's o has {next(iter(said))}"):
+            await realtime.connect(running.make_url("/x"), transports="websocket")
+    assert not caplog.records
 
 
 # -- ends and beginnings at the wrong moment -------------------------------------------------------------------------

@@ -19,9 +19,12 @@ from yarl import URL
 
 from ...core.carrier import Shape
 from ...core.errors import LocalProtocolError
+from ...core.settings import check
+from ...protocols.native import auth_text
 from ...transports import ALL_TRANSPORTS, WEBTRANSPORT
 from ..drivers.webtransport import Place
 from ..handshake import no_redirects
+from ..options import RULES, check_settings
 from ..wire import browsers_only, endpoint_url, has_shape, own_transports, with_port_of_their_own
 from .duplex import find_webtransport
 from .findings import Finding
@@ -75,11 +78,16 @@ async def examine(
     proxy; without it HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment hold. `http` makes the aiohttp clients,
     one for each transport.
 
-    What fails is a finding, not an error. A wrong argument raises LocalProtocolError.
+    What fails is a finding, not an error. A wrong argument raises LocalProtocolError, or TypeError for its type.
     """
     address = endpoint_url(url)
     mine = (*with_port_of_their_own(), *own_transports())
     via = _proxy(address, proxy)
+    if transports is not None:
+        transports = (transports,) if isinstance(transports, str) else tuple(transports)
+        check("transports", transports, RULES["transports"])
+    check_settings({"headers": headers})
+    auth_text(auth)
     for name in transports or ():
         if name in browsers_only():
             raise LocalProtocolError(
