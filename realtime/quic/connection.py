@@ -115,6 +115,17 @@ class Connection(QuicConnection):
             )
         super()._handle_crypto_frame(context, frame_type, buf)
 
+    def _handle_ack_frame(self, context: QuicReceiveContext, frame_type: int, buf: Buffer) -> None:
+        start = buf.tell()
+        if buf.pull_uint_var() >= self._packet_number:  # RFC 9000 §13.1: all that is on its way would count as lost
+            raise QuicConnectionError(
+                error_code=QuicErrorCode.PROTOCOL_VIOLATION,
+                frame_type=frame_type,
+                reason_phrase="a packet is acknowledged that was never sent",
+            )
+        buf.seek(start)
+        super()._handle_ack_frame(context, frame_type, buf)
+
     def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
         limit, window = self._local_max_data, self.configuration.max_data
         kept = self.unread

@@ -190,6 +190,22 @@ def test_of_a_handshake_no_more_is_kept_than_one_has() -> None:
     assert not server._crypto_streams[Epoch.INITIAL].receiver._buffer
 
 
+def test_what_acknowledges_the_future_ends_the_connection() -> None:
+    """RFC 9000 §13.1. Whatever is on its way would be taken for lost, each time, and sent again."""
+    client, server = pair()
+    for turn in range(3):
+        exchange(client, server, 0.01 * turn, lambda: False, lambda: None)
+    space = client._spaces[Epoch.ONE_RTT]
+    space.ack_queue.add(1_000_000)
+    space.ack_at = 0.0
+    server.send_stream_data(server.get_next_available_stream_id(), b"x" * 3000)
+    server.datagrams_to_send(0.1)
+    for data, _ in client.datagrams_to_send(0.1):
+        server.receive_datagram(data, ("peer", 1), 0.1)
+    assert server._close_event is not None
+    assert server._close_event.error_code == QuicErrorCode.PROTOCOL_VIOLATION
+
+
 def test_streams_are_few_and_as_many_again_when_some_have_ended() -> None:
     client, server = pair()
     assert client._remote_max_streams_bidi == client._remote_max_streams_uni == MAX_STREAMS
