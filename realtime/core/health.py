@@ -56,11 +56,11 @@ class Health:
         failure = self._failures.get(name)
         if failure is None:
             return 0
-        times = failure.times - int((now - failure.at) / self.most)
-        if times <= 0:
+        gone = now - failure.at
+        if gone > 0 and gone >= failure.times * self.most:
             del self._failures[name]
             return 0
-        return times
+        return failure.times - (int(gone / self.most) if self.most else 0)
 
     def failure(self, name: str, now: float) -> Failure | None:
         """The failure that is remembered, if any."""

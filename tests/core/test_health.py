@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from realtime.core.health import Failure, Health, Memory
 
 
@@ -89,3 +91,16 @@ def test_a_thousand_failures_in_a_row_are_no_overflow() -> None:
         health.failed("websocket", "refused", 0.0)
     assert health.retry_at("websocket", 0.0) == 100.0
     assert health.times("websocket", 0.0) == 64
+
+
+@pytest.mark.parametrize("most", [0.0, 5e-324])
+def test_where_nothing_is_waited_for_a_failure_counts_for_its_moment(most: float) -> None:
+    """As with connect(upgrade_interval=(0, 0))."""
+    health = Health(0.0, most)
+    health.failed("websocket", "refused", 1.0)
+    health.failed("websocket", "refused", 1.0)
+    assert health.times("websocket", 1.0) == 2
+    assert health.failure("websocket", 1.0) == Failure(2, 1.0, "refused")
+    assert health.is_well("websocket", 1.0)
+    assert health.times("websocket", 1.1) == 0
+    assert len(health) == 0
