@@ -31,6 +31,7 @@ __all__ = [
     "gives_way",
     "run",
     "running_loop",
+    "stop",
 ]
 
 P = ParamSpec("P")
@@ -89,6 +90,13 @@ def begin(coroutine: Coroutine[Any, Any, T], name: str, context: Context | None 
     has noted that it did, and before what it is for is ready.
     """
     return asyncio.Task(coroutine, loop=asyncio.get_running_loop(), name=name, context=context)
+
+
+async def stop(task: asyncio.Task[Any]) -> None:
+    """Cancels a task, and waits until it has ended, whatever it raises. Raises CancelledError where whoever waits is
+    cancelled meanwhile: with that suppressed it would go on as if nobody had asked it to end."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def ends(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from ..core.errors import BrokerError
 from ..core.publications import Acknowledged, Publication
 from ..core.rooms import Position
+from ..loops import stop
 from .base import Keep, Refused, Store, Unanswered, overdue
 
 __all__ = ["Publishing"]
@@ -41,9 +42,7 @@ class Publishing:
     async def close(self) -> None:
         """Wakes nobody any more."""
         if self._waker is not None:
-            self._waker.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._waker
+            await stop(self._waker)
 
     async def publish(self, room: str, keep: Keep, payload: bytes) -> Position:
         """Publishes; where it stands. Raises BrokerError."""

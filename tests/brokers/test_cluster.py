@@ -13,6 +13,8 @@ import pytest
 from redis.asyncio.connection import AbstractConnection
 
 from realtime.brokers.publisher import _Deaf as Listening
+from realtime.brokers.redis.connection import Living
+from realtime.brokers.redis.link import Link
 from realtime.brokers.redis.nodes import Nodes
 from realtime.brokers.redis.scripts import PARTITIONS, Keys
 from realtime.brokers.redis.topology import topology_of
@@ -246,6 +248,33 @@ async def test_a_node_whose_first_slot_moves_beats_in_another_of_its_own(elsewhe
     assert set(node.ear.channels) == {keys.beat(1, "worker"), keys.channel("room")}
     assert node.heard(keys.beat(1, "worker"), b"1")
     assert set(elsewhere._nodes["two"].ear.channels) == {keys.beat(0, "worker")}
+
+
+async def test_who_is_cancelled_while_a_node_closes_has_ended(
+    elsewhere: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its cancellation is not taken for the node's: a worker that ended meanwhile would wait for it for ever."""
+    closing, closed = asyncio.Event(), asyncio.Event()
+
+    async def live(self: Living) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            closing.set()
+            await closed.wait()
+
+    monkeypatch.setattr(Link, "_live", live)
+    await elsewhere._arrange(["gone"] * PARTITIONS)
+    node = elsewhere._nodes["gone"]
+    await asyncio.sleep(0)
+    arranging = asyncio.create_task(elsewhere._arrange(["new"] * PARTITIONS))
+    await arrives(closing.wait())
+    arranging.cancel()
+    closed.set()
+    with pytest.raises(asyncio.CancelledError):
+        await arrives(arranging)
+    assert node.link._task is None
+    assert node.ear._task is None
 
 
 async def test_who_waits_for_a_node_goes_on_with_the_one_that_takes_its_place(elsewhere: Nodes) -> None:

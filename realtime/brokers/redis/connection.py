@@ -12,6 +12,8 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from ...loops import stop
+
 __all__ = ["Backoff", "Connect", "Living", "in_words", "let_go", "together"]
 
 Connect = Callable[[], Awaitable[AbstractConnection]]
@@ -48,11 +50,9 @@ class Living:
 
     async def close(self) -> None:
         """Ends the connection, and makes no other."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            await stop(task)
 
     async def _live(self) -> None:
         """Connects, serves, and again."""

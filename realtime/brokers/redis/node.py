@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ...core.errors import BrokerError
+from ...loops import stop
 from .ear import Ear
 from .link import Link
 
@@ -56,12 +57,14 @@ class Node:
 
     async def close(self) -> None:
         """Ends both connections."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-        await self.ear.close()
-        await self.link.close()
+        try:
+            if self._task is not None:
+                await stop(self._task)
+        finally:
+            try:
+                await self.ear.close()
+            finally:
+                await self.link.close()
 
     def heard(self, channel: str, data: bytes) -> bool:
         """Whether this was a beat."""

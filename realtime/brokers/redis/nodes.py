@@ -69,12 +69,15 @@ class Nodes:
         self._closed = True
         for task in tuple(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for node in self._nodes.values():
-            await node.close()
-        self._nodes.clear()
-        with suppress(RedisError, OSError):
-            await self._topology.close()
+        try:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:
+            nodes, self._nodes = self._nodes, {}
+            try:
+                await asyncio.gather(*(node.close() for node in nodes.values()))
+            finally:
+                with suppress(RedisError, OSError):
+                    await self._topology.close()
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.get_running_loop().create_task(coroutine, name="realtime broker")
