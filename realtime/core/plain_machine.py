@@ -270,6 +270,10 @@ class PlainMachine(ServerMachine):
             return carrier.last_received + self.config.silence
         return FOREVER if carrier.link.writable else carrier.last_written + self.config.silence
 
+    def excuse(self, now: float) -> None:
+        """Nobody could come until now. A client that is absent has its time anew."""
+        super().excuse(now + self.config.resume_window)
+
     def _excused(self, now: float) -> bool:
         """Whether the client, which is absent, may not have been able to come. Its time begins when it is."""
         left = self.config.resume_window - (FOREVER if self.reachable_for is None else self.reachable_for())

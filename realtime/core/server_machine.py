@@ -156,6 +156,11 @@ class ServerMachine(SessionMachine):
             and carrier.link.writable
         )
 
+    def excuse(self, now: float) -> None:
+        """Nobody could come until now. A client that is absent has its time anew."""
+        if self.carrier is None:
+            self.absent_at = max(self.absent_at, now)
+
     # -- draining ----------------------------------------------------------------------------------------------------
 
     @abstractmethod

@@ -463,3 +463,10 @@ def test_a_protocol_whose_sessions_open_without_a_word() -> None:
     machine.take_up(carrier, 0.0)
     assert link.writes == []
     assert machine.carrier is carrier
+
+
+def test_who_could_not_come_while_the_process_stood_still_has_its_time_anew() -> None:
+    machine, _, _, _ = opened(poll)
+    machine.excuse(30.0)
+    machine.expire(30.0)
+    assert (machine.outcome, machine.deadline()) == (None, 35.0)

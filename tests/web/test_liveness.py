@@ -60,6 +60,19 @@ async def test_a_silent_websocket_is_pinged_dropped_and_resumed() -> None:
         assert place.sessions.empty()
 
 
+async def test_a_client_that_could_not_come_while_the_process_stood_still_has_its_time_anew() -> None:
+    async with virtual() as place:
+        peer, session = await place.parked("websocket")
+        await heard(peer)
+        await peer.drop()
+        await eventually(lambda: session.state == State.DETACHED)
+        place.rt._service.clock._now += 200
+        place.tick(0)  # the sweep comes late
+        place.tick(59)
+        await peer.resume()
+        assert session.state == State.OPEN
+
+
 async def test_a_websocket_that_answers_stays() -> None:
     async with virtual() as place:
         peer, session = await place.parked("websocket")
