@@ -292,7 +292,7 @@ class PlainMachine(ServerMachine):
             return
         carrier = self.carrier
         if carrier is None:
-            if now >= self.absent_at and not self._excused(now):
+            if now >= self.absent_at and not self.asked and not self._excused(now):
                 self.end(4410, "the client did not come back in time", now)
         elif carrier.codec.shape is POLL:
             if now >= carrier.started + self.config.hold and carrier.link.writable:

@@ -310,7 +310,7 @@ class EngineMachine(PlainMachine):
             if packet:
                 self._say(packet)
         if now >= heartbeat.gone_at:
-            if not self._is_unread(now):
+            if not self.asked and not self._is_unread(now):
                 self.end(4410, "the client was silent for longer than ping_timeout", now)
                 return
             heartbeat.received(now)

@@ -411,6 +411,15 @@ def test_whose_poll_comes_first_when_the_sweep_is_late_is_judged_by_the_sweep(ve
     assert game.machine.outcome is None
 
 
+def test_a_client_about_which_the_application_is_asked_is_not_silent() -> None:
+    game = Game()
+    game.begin()
+    game.machine.expire(10)
+    game.machine.asked = 1
+    game.machine.expire(15)
+    assert (game.machine.outcome, game.machine.deadline()) == (None, 20)
+
+
 def test_version_3_is_pinged() -> None:
     game = Game(3)
     game.begin()
