@@ -485,3 +485,18 @@ def test_every_state_is_advised_on_in_whole_sentences(state: str, transport: str
 async def test_a_wrong_argument_is_told_before_anything_is_tried(wrong: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error, match=next(iter(wrong))):
         await examine("http://127.0.0.1:1/x", **wrong)
+
+
+@pytest.mark.parametrize("answer", [["oranges"], ["xylophone"]])
+async def test_what_looks_like_a_batch_and_is_none_is_a_finding(answer: list[str]) -> None:
+    """As of an API that answers with lists of words."""
+
+    async def say(request: web.Request) -> web.Response:
+        return web.json_response(answer)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", say)
+    async with serve(app) as server:
+        found = await examine(server.make_url("/x"), transports=["polling"], patience=0)
+    assert [finding.state for finding in found.findings] == ["altered"]
+    assert not found.through

@@ -155,7 +155,14 @@ class Probe:
         return f"u{self.sid},0,0,{first or self.sent + 1},{self.opened.key}"
 
     def take(self, frame: Frame, status: int | None = None) -> None:
-        """Reads a frame that came. Raises Blocked for a refusal, or the session's end."""
+        """Reads a frame that came. Raises Blocked for a refusal, the session's end, and what makes no sense: anybody
+        may answer with JSON that looks like a batch."""
+        try:
+            self._take(frame, status)
+        except RemoteProtocolError as error:
+            raise Blocked("altered", f"what came makes no sense: {error}", status=status) from None
+
+    def _take(self, frame: Frame, status: int | None) -> None:
         if not isinstance(frame, str):
             return
         if frame[:1] == "o" and self.opened is None:
