@@ -141,6 +141,8 @@ class SharedQueues:
                         unknown = True
                     except Refused:
                         pass
+                    except BrokerError as error:  # for good, whatever became of it when it was tried before
+                        raise BrokerError(error.reason, maybe_sent=unknown) from None
                     await asyncio.sleep(PAUSE)
         except TimeoutError:
             reason = f"no answer from the broker within broker_timeout ({rooms.timeout:g} s)"

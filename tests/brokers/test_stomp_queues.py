@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from redis import Redis
 
 import realtime
 from realtime import BrokerError, loops
-from realtime.brokers.base import QueueStore, Refused, Taken
+from realtime.brokers.base import QueueStore, Refused, Taken, Unanswered
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
 from realtime.brokers.redis.queues import RedisQueues
@@ -460,3 +461,18 @@ async def test_workers_that_are_gone_are_forgotten(workers: Workers) -> None:
     assert len(await known()) == 21
     assert await store.take("q", "now", 1, 0.0) == [Taken(kept.id, b"kept", 2)]
     assert await known() == {b"now"}
+
+
+@pytest.mark.parametrize("unanswered", [False, True])
+async def test_what_is_refused_for_good_may_be_there_from_the_time_before(unanswered: bool) -> None:
+    """As by a Redis that was cut off, and has no room for more now."""
+    answers = [BrokerError("no room"), *([Unanswered("cut off")] if unanswered else [])]
+
+    async def put(*_: object) -> bool:
+        raise answers.pop()
+
+    hub: Any = SimpleNamespace(rooms=SimpleNamespace(timeout=50.0, queues=SimpleNamespace(put=put)))
+    queues = SharedQueues(hub, max_messages=9, max_attempts=None, dead_letters=None)
+    with pytest.raises(BrokerError, match="no room") as raised:
+        await queues.put(QUEUE, {}, b"x")
+    assert raised.value.maybe_sent is unanswered
