@@ -218,6 +218,7 @@ class Nowhere:
     """A cluster of which no node can be reached."""
 
     sharded = True
+    database = 0
 
     async def nodes(self, keys: Sequence[str]) -> list[str]:
         raise OSError("nobody is there")

@@ -421,3 +421,25 @@ async def test_connections_that_fail_as_none_should_are_made_again() -> None:
     await eventually(lambda: min(map(tried.count, "le")) > 1)
     for one in living:
         await one.close()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+async def test_databases_of_one_redis_hear_nothing_of_each_other(
+    redis_urls: dict[str, str], prefix: str, kind: str
+) -> None:
+    """A Redis has its channels for all of them together."""
+    url = redis_urls[kind].removesuffix("0")
+    stores = [RedisBroker(f"{url}{number}", prefix=prefix).store() for number in (0, 1)]
+    listeners = [Listener() for _ in stores]
+    for store, listener in zip(stores, listeners, strict=True):
+        await store.start("worker", listener)
+        store.subscribe("a")
+    for listener in listeners:
+        await eventually(lambda listener=listener: ("subscribed", "a") in listener.events)  # type: ignore[misc]
+    for store, payload in zip(stores, (b"of 0", b"of 1"), strict=True):
+        await store.publish("a", NOTHING, "x-1", payload, False)
+    for listener, payload in zip(listeners, (b"of 0", b"of 1"), strict=True):
+        await eventually(lambda listener=listener: listener.heard)  # type: ignore[misc]
+        assert listener.payloads("a") == [payload]
+    for store in stores:
+        await store.close()

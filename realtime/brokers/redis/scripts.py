@@ -264,10 +264,12 @@ _SHAS = {name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() fo
 
 
 class Keys:
-    """The names of everything in Redis, below a prefix."""
+    """The names of everything in a database of Redis, below a prefix. Channels are those of all databases together, so
+    that their names say which one they are of."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, database: int = 0) -> None:
         self._prefix = f"{prefix}{SCHEMA}:"
+        self._of_channels = f"{prefix}{SCHEMA}/{database}:" if database else self._prefix
 
     @staticmethod
     def part(room: str) -> int:
@@ -276,6 +278,9 @@ class Keys:
 
     def _of(self, part: int, kind: str, name: str = "") -> str:
         return f"{self._prefix}{{{part}}}:{kind}:{name}"
+
+    def _channel_of(self, part: int, kind: str, name: str = "") -> str:
+        return f"{self._of_channels}{{{part}}}:{kind}:{name}"
 
     def head(self, room: str) -> str:
         """A room's epoch, top and base."""
@@ -287,11 +292,11 @@ class Keys:
 
     def channel(self, room: str) -> str:
         """A room's channel."""
-        return self._of(self.part(room), "room", room)
+        return self._channel_of(self.part(room), "room", room)
 
     def channels(self, part: int) -> str:
         """What the names of a partition's channels begin with."""
-        return self._of(part, "room")
+        return self._channel_of(part, "room")
 
     def repeat(self, room: str, id: str) -> str:
         """Where a publish stands that was made under this id."""
@@ -375,9 +380,9 @@ class Keys:
 
     def beat(self, part: int, worker: str) -> str:
         """The channel on which a worker hears itself."""
-        return self._of(part, "beat", worker)
+        return self._channel_of(part, "beat", worker)
 
     def room_of(self, channel: str) -> str | None:
         """The room that a channel is of; None if it is of none."""
-        kind, _, name = channel.removeprefix(self._prefix).partition("}:")[2].partition(":")
+        kind, _, name = channel.removeprefix(self._of_channels).partition("}:")[2].partition(":")
         return name if kind == "room" else None

@@ -31,7 +31,7 @@ class RedisStore:
     def __init__(self, url: str, prefix: str, *, timeout: float, beat: float) -> None:
         topology = topology_of(url, timeout)
         self.parts = PARTITIONS
-        self._keys = Keys(prefix)
+        self._keys = Keys(prefix, topology.database)
         self._command = "SPUBLISH" if topology.sharded else "PUBLISH"
         self._worker = ""
         self._nodes = Nodes(topology, self._keys, timeout=timeout, beat=beat)

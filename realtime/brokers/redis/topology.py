@@ -28,6 +28,7 @@ class Topology(Protocol):
     """Which node has which part of the keys, and how to reach it."""
 
     sharded: bool  # subscriptions are the slots' nodes' own
+    database: int
 
     async def nodes(self, keys: Sequence[str]) -> list[str]:
         """The names of the nodes that have these keys, asked anew. Raises RedisError or OSError."""
@@ -91,6 +92,7 @@ class _One:
 
     def __init__(self, url: str, pool: Any, limit: float) -> None:
         self._pool = pool
+        self.database: int = pool.connection_kwargs.get("db") or 0
         self._name = shown(url)
         self._limit = limit
 
@@ -162,6 +164,7 @@ class _Cluster:
     """The nodes of a cluster, each with its slots."""
 
     sharded = True
+    database = 0  # there is no other
 
     def __init__(self, url: str, timeout: float) -> None:
         # Who is asked where keys are may stand still: then another node is asked.
