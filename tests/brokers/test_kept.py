@@ -19,6 +19,7 @@ from realtime.core.rooms import Position
 
 from ..patience import arrives, eventually
 from .servers import BROKER_TIMEOUT, Server
+from .test_directory import Listener
 from .test_failures import KEPT, Worker, start
 from .test_lossy import Chaos, LossyStore
 
@@ -310,3 +311,23 @@ def test_a_history_that_nobody_can_count_is_refused() -> None:
     with pytest.raises(realtime.LocalProtocolError, match=r"ttl=1e\+17: takes .* at most 100,000,000"):
         rt.configure_rooms("a", history=1, ttl=1e17)
     rt.configure_rooms("a", history=1, ttl=1e8)
+
+
+async def test_a_redis_without_room_for_more_keeps_no_more_rooms(own_redis: Server) -> None:
+    """Not even where they stand, however many names clients think of."""
+    store = realtime.RedisBroker(own_redis.url).store()
+    await store.start("worker", Listener())
+    try:
+        await arrives(store.reached("a"))
+        with own_redis.client() as client:
+            client.config_set("maxmemory", "1mb")
+            for attempt in (
+                store.publish("new", Keep(10, 60.0), "x-1", b"text", False),
+                store.publish("large", Keep(10, 60.0), "x-1", b"x" * 70_000, False),
+                store.read("other", Keep(10, 60.0), None, None),
+            ):
+                with pytest.raises(BrokerError, match="maxmemory"):
+                    await attempt
+            assert client.keys("*") == []
+    finally:
+        await store.close()

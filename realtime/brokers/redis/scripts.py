@@ -18,6 +18,7 @@ __all__ = ["PARTITIONS", "SCRIPTS", "Keys", "ms", "sha"]
 SCHEMA = 1
 PARTITIONS = 128
 
+# A Redis without room for more refuses the first write of a script, unless that needs none; and no write behind it.
 _BORN = """
 local function clock()
   local now = redis.call('TIME')
@@ -28,8 +29,8 @@ local function head()
   local kept = redis.call('HMGET', KEYS[1], 'e', 't', 'i', 'b', 'c', 'z', 'l')
   if not kept[1] then
     kept = {whole(clock()), '0', '', '0', '', false}
-    redis.call('DEL', KEYS[2])
     redis.call('HSET', KEYS[1], 'e', kept[1], 't', '0', 'i', '', 'b', '0', 'c', '')
+    redis.call('DEL', KEYS[2])
   end
   return kept
 end
