@@ -200,8 +200,9 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
         kind, name = packet.type, packet.namespace
         member = self._members.get(name)
         if kind in (packets.CONNECT, packets.CONNECT_ERROR):
-            self._due[name] = due = max(0, self._due[name] - 1)
-            if due:
+            due = self._due.pop(name, 0) - 1
+            if due > 0:
+                self._due[name] = due
                 return None  # to one that this client has left since
         else:
             member = self._departing.get(name, member)

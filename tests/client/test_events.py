@@ -11,6 +11,8 @@ import pytest
 from aiohttp import web
 
 import realtime
+from realtime.protocols.layers.socketio import packets
+from realtime.protocols.layers.socketio.packets import Packet
 from realtime.testing import (
     BlackHole,
     Cut,
@@ -333,3 +335,19 @@ async def test_each_call_is_answered_once(transport: str, faults: list[Fault]) -
             assert not main._home.calls
         for rule in rules:
             assert rule.fired > 0, f"{rule.fault} never happened: this shows nothing"
+
+
+async def test_of_namespaces_that_nobody_has_asked_for_nothing_is_kept() -> None:
+    """However many a server says that this client is in."""
+    async with (
+        serving() as (_, port),
+        realtime.connect(f"http://127.0.0.1:{port}/realtime/chat", transports="websocket") as session,
+        within(),
+    ):
+        main = session.events()
+        await main.ready()
+        home = main._home
+        for number in range(10):
+            assert home._take(Packet(packets.CONNECT, f"/{number}", {"sid": "x"}), 10) is None
+        assert not home._due
+        assert await main.call("echo", 1) == 1
