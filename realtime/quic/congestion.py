@@ -227,8 +227,8 @@ class Bbr(QuicCongestionControl):
                 if self.bytes_in_flight <= FEW * self._size:
                     self._look_until = now + LOOK
             elif now >= self._look_until:
-                if self._look_rtt > ROOM * self._rtt:  # so little was on the way that it said nothing of the path
-                    self._forget()
+                if self._look_rtt > ROOM * self._rtt and self._delivered >= self._limited:
+                    self._forget()  # so little was on the way, where there was more, that it said nothing of the path
                 self._rtt, self._rtt_at = self._look_rtt, now
                 full = self._plateau >= PLATEAU or self._calm_until
                 self.mode, self._phase, self._phase_at = Mode.CRUISE if full else Mode.START, 2, now

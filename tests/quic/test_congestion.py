@@ -80,6 +80,18 @@ def test_a_path_that_grows_many_times_longer_is_filled_anew() -> None:
     assert share(sender, 20.0, 24.0) > 0.7
 
 
+def test_few_packets_whose_way_is_long_for_once_take_back_nothing() -> None:
+    """As over radio: what is looked at is some of them."""
+    path = Path(rate=RATE, distance=DISTANCE, queue=8 * HOLDS)
+    sender = Sender(path)
+    path.run(5.0)
+    sender.every = 0.05
+    path.distance = 3 * DISTANCE
+    path.run(20.0)
+    assert isinstance(sender.control, Bbr)
+    assert sender.control.rate > 0.8 * RATE
+
+
 def test_where_what_is_too_much_is_dropped_at_once_little_is() -> None:
     """A policer, or a box with hardly a queue."""
     path = Path(rate=RATE, distance=DISTANCE, queue=0.1 * HOLDS)
