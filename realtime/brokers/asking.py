@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 
@@ -17,6 +18,8 @@ from .messages import encoded
 from .publishing import NOTHING, Publishing
 
 __all__ = ["CLOSINGS_KEPT", "LIFE", "Asking"]
+
+log: logging.Logger = logging.getLogger("realtime.broker")
 
 CLOSINGS_KEPT = Keep(history=10_000, ttl=86_400.0)
 LIFE = 600.0  # seconds for which a closing is told
@@ -129,6 +132,9 @@ class Asking:
                 telling.problem = ""
             except BrokerError as error:
                 telling.problem = error.reason
+            except Exception as error:  # a fault: if it ended this, nobody would tell them again
+                telling.problem = repr(error)
+                log.exception("! the store has failed, and is asked again")
             pause = min(pause * 2, LONGEST if telling.awaited else IDLE)
             await asyncio.sleep(pause)
         del self._telling[id]

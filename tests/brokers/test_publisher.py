@@ -1,8 +1,9 @@
-"""The end of a publisher, where something is under way or goes wrong."""
+"""The end of a publisher, where something is under way or goes wrong; and what is asked of all workers."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import pytest
 
 import realtime
+from realtime.brokers.asking import Asking
 from realtime.brokers.memory import MemoryBroker
 from realtime.core.errors import BrokerError
+from realtime.loops import Tasks
 
 from ..patience import arrives
 
@@ -93,3 +96,39 @@ async def test_a_publisher_that_is_cancelled_at_its_end_leaves_nothing_behind() 
         await arrives(ending)
     assert closed.is_set()
     assert asyncio.all_tasks() == before
+
+
+class Odd:
+    """A store that has no worker but this one, and raises once what no store should."""
+
+    def __init__(self) -> None:
+        self.raises = [ValueError("what is this")]
+
+    def run_of(self, room: str) -> str:
+        return "run"
+
+    def run_at(self, part: int) -> str:
+        return "run"
+
+    def parts_of(self, rooms: object) -> set[int]:
+        return {0}
+
+    async def workers(self, part: int) -> list[str]:
+        return []
+
+    async def answers(self, part: int, question: str) -> dict[str, str]:
+        if self.raises:
+            raise self.raises.pop()
+        return {}
+
+    async def publish(self, *_: object) -> None:
+        """Told."""
+
+
+async def test_a_closing_is_told_on_whatever_the_store_raises(caplog: pytest.LogCaptureFixture) -> None:
+    """One that nobody tells any more leaves sessions open that are to end."""
+    tasks, odd = Tasks("test", logging.getLogger("realtime.broker")), Odd()
+    asking = Asking(odd, odd, "me", 5.0, tasks.begin, 10.0)  # type: ignore[arg-type] # it has all that is asked of either
+    assert await asking.close(asking.closing("ada", 4401, ""), "here") == 0
+    assert "is asked again" in caplog.text
+    await tasks.end()
