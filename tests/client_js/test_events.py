@@ -35,7 +35,7 @@ import { EventError, events } from "aiohttp-realtime/events";
 
 const session = new Realtime("%(url)s", { transports: %(transports)s, attachTimeout: 1000, postTimeout: 1000 });
 const chat = events(session, { auth: { name: "ada" }, timeout: Infinity });
-const admin = chat.of("/admin");
+const admin = chat.of("/admin", { timeout: Infinity });
 const nowhere = chat.of("/nowhere");
 const numbers = [], asked = [], said = {};
 nowhere.on("connect_error", ({ message, code }) => (said.refused = [message, code]));
