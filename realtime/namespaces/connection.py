@@ -183,16 +183,15 @@ class ServerConnection(Connection[Session]):
         await self._refuse(name, message, data)
 
     async def _tell_connect(self, member: EventSession, args: list[Any]) -> None:
-        """Through the middlewares, to the handler."""
+        """Through the middlewares, to the handler. Whoever returns False means to refuse, as elsewhere it would."""
 
         async def last() -> None:
             listener = member._listeners.told("connect")
             if listener is not None:
                 result = listener.function(member, *listener.fit("connect", args if listener.most else []))
-                if inspect.isawaitable(result):
-                    await result
+                check_lets_in(await result if inspect.isawaitable(result) else result)
 
-        await around(member, "connect", args, last)
+        check_lets_in(await around(member, "connect", args, last))
 
     async def _goes_on_elsewhere(self, wanted: Wish, name: str, auth: dict[str, Any]) -> bool:
         """Whether the client has gone on at another worker, in all its namespaces, for as long as its session lasted.
@@ -336,6 +335,12 @@ class ServerConnection(Connection[Session]):
                 member._end(code, reason)
             for member in members:
                 await self.leaves(member, why)
+
+
+def check_lets_in(result: object) -> None:
+    """Raises TypeError for what a handler of "connect" returned."""
+    if result is False:
+        raise TypeError("'connect' returned False; to refuse a client, raise realtime.Unauthorized")
 
 
 def _refusal(connection: ServerConnection, name: str, message: str, data: Any) -> Packet:
