@@ -112,10 +112,16 @@ class Admission:
         """Checks that this request may name this session. Raises Refusal: as identify() does, 4403 when the session is
         another identity's, and the session's own end if it ended meanwhile."""
         if self.hook is not None and not self._still_authorized(session, request):
-            if await self.identify(request) != session.identity:
+            machine = session._machine
+            machine.asked += 1
+            try:
+                identity = await self.identify(request)
+            finally:
+                machine.asked -= 1
+            if identity != session.identity:
                 raise Refusal(4403, "the session belongs to another identity")
             if session.closed:
-                raise session._machine.refusal()
+                raise machine.refusal()
             self.authorized(session, request)
 
     def _still_authorized(self, session: Session, request: SessionRequest) -> bool:

@@ -13,7 +13,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "Timer"]
+__all__ = ["CATCHING_UP", "STOOD_STILL", "Clock", "SystemClock", "Timer"]
+
+# Where a call comes so many seconds late the process stood still, or its machine, or its event loop. What others have
+# said meanwhile may lie unread, since event loops make calls that are due before they read. So the call is made so many
+# seconds later, and who has spoken in time is not taken for silent.
+STOOD_STILL = 2.0
+CATCHING_UP = 1.0
 
 
 class Timer(Protocol):
@@ -47,7 +53,8 @@ class SystemClock:
     `time.monotonic`.
 
     The event loop's own timers stand still during a suspend, so a call that fell due in that time
-    is made late, after the machine woke up.
+    is made late, after the machine woke up. Any call that is due while the process stands still is made a second after
+    that goes on, so that what lies in the sockets is read first.
     """
 
     # A C function: no frame of ours is made for it, several times a message.
@@ -55,9 +62,36 @@ class SystemClock:
         partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
     )
 
-    def call_at(self, when: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
+    def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
         """Call `callback()` from the running event loop once `now()` has reached `when` (seconds).
 
         Raises RuntimeError if no event loop is running.
         """
-        return asyncio.get_running_loop().call_later(max(0.0, when - self.now()), callback)
+        return _Call(asyncio.get_running_loop(), self.now, when, callback)
+
+
+class _Call:
+    """One call that an event loop owes."""
+
+    __slots__ = ("_callback", "_due", "_handle", "_loop", "_now")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        now: Callable[[], float],
+        when: float,
+        callback: Callable[[], object],
+    ) -> None:
+        started = now()
+        self._due = max(when, started)
+        self._loop, self._now, self._callback = loop, now, callback
+        self._handle = loop.call_later(self._due - started, self._run)
+
+    def _run(self) -> None:
+        if self._now() - self._due > STOOD_STILL:
+            self._handle = self._loop.call_later(CATCHING_UP, self._callback)
+        else:
+            self._callback()
+
+    def cancel(self) -> None:
+        self._handle.cancel()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from .clock import Clock, Timer
+from .clock import STOOD_STILL, Clock, Timer
 from .core.deadlines import Deadlines, Expiring
 from .core.machine import SessionMachine
 from .loops import foreign, running_loop
@@ -49,6 +49,7 @@ class Runtime:
     def __init__(self, clock: Clock, side: str, grain: float = 0.0) -> None:
         self.clock = clock
         self.on_flush: tuple[Callable[[float], object], ...] = ()  # told when all is written, and how long it took
+        self.on_standstill: Callable[[float], object] | None = None  # told the time when this process stood still
         self.loop: asyncio.AbstractEventLoop | None = None  # that it is bound to
         self._side = side
         self._grain = grain
@@ -131,8 +132,11 @@ class Runtime:
         self._timer = self.clock.call_at(when, self._sweep)
 
     def _sweep(self) -> None:
-        self._timer, self._timer_at = None, FOREVER
         now = self.clock.now()
+        late = now - self._timer_at
+        self._timer, self._timer_at = None, FOREVER
+        if late > STOOD_STILL and self.on_standstill is not None:
+            self.on_standstill(now)
         try:
             self._deadlines.run(now, SLICE)
         finally:

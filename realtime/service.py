@@ -83,6 +83,7 @@ class Service:
         self.ports: list[tuple[Endpoint, Port]] = []  # beside HTTP's, open while the application runs: see gates.stomp
         self.notices: Notices = Notices(clock.now)  # what is said once in the log, by web/ as well
         self.runtime: Runtime = Runtime(clock, "server", GRAIN)
+        self.runtime.on_standstill = self._excuse
         self.admission: Admission = Admission(config, clock)
         self.sessions: Sessions = Sessions(config, self.runtime, self.admission, self.notices)
         self.networks: Networks = Networks(clock)
@@ -108,6 +109,11 @@ class Service:
     def opens_at_once(self) -> bool:
         """Whether nobody is asked before a session opens or goes on: no hook, and no other workers."""
         return self.admission.hook is None and self.sessions.owners is None
+
+    def _excuse(self, now: float) -> None:
+        """This process stood still, and nobody could come."""
+        for session in self.sessions:
+            session._machine.excuse(now)
 
     # -- rooms -----------------------------------------------------------------------------------------------------
 

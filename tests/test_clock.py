@@ -65,6 +65,31 @@ async def test_a_cancelled_call_is_not_made() -> None:
     assert calls == []
 
 
+async def test_what_is_due_while_the_process_stands_still_waits_until_its_sockets_were_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock_module, "CATCHING_UP", 0.02)
+    clock, log, times = SystemClock(), list[str](), iter([0.0, 0.0, 60.0, 60.0])
+    monkeypatch.setattr(clock, "now", lambda: next(times), raising=False)
+    done = asyncio.Event()
+
+    def judge() -> None:
+        log.append("judged")
+        done.set()
+
+    kept = clock.call_at(0.0, judge)
+    dropped = clock.call_at(0.0, lambda: log.append("cancelled"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # both came, a minute late
+    assert next(times, "no more") == "no more"
+    log.append("read")
+    dropped.cancel()
+    async with within():
+        await done.wait()
+    assert log == ["read", "judged"]
+    kept.cancel()  # which is harmless
+
+
 def test_without_a_loop_call_at_raises() -> None:
     with pytest.raises(RuntimeError, match="no running event loop"):
         SystemClock().call_at(0, lambda: None)

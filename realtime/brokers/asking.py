@@ -118,7 +118,8 @@ class Asking:
             try:
                 run = self._store.run_of(CLOSINGS)
                 if not run or run != telling.run:
-                    payload = encoded(Outgoing.message(telling.closing.text), frozenset())
+                    closing = telling.closing._replace(age=loop.time() - telling.until + LIFE)
+                    payload = encoded(Outgoing.message(closing.text), frozenset())
                     await self._publishing.publish(CLOSINGS, CLOSINGS_KEPT, payload)
                     telling.run = run  # in which it was tried: if that was another, it is told again
                 telling.missing = await self._look(id, telling.answers)

@@ -155,6 +155,7 @@ class Identities:
         self._store = rooms._store
         self._asking = Asking(rooms._store, rooms._publishing, rooms.worker, timeout, rooms.tasks.begin, timing.lease)
         self._closings = Closings(time.time())
+        self._began = asyncio.get_running_loop().time()
         self._followed: dict[str, LocalRoom] = {}
         self._answers: dict[str, str] = {}  # that the store does not have yet
         self._answering = False
@@ -235,9 +236,14 @@ class Identities:
 
     def _told(self, text: str | bytes) -> None:
         closing = Closing.parse(text)
-        if closing is None or self._asking.is_own(closing.id):
+        if closing is not None:
+            lived = asyncio.get_running_loop().time() - self._began
+            self._confirm(closing, concerns=self._closings.concerns(closing, lived))
+
+    def _confirm(self, closing: Closing, *, concerns: bool) -> None:
+        if self._asking.is_own(closing.id):
             return
-        if self._closings.concerns(closing):
+        if concerns:
             self._do(closing)
         # Told again: its store may have lost the answer.
         self._answer(closing.id, str(self._closings.ended(closing.id) or 0))
@@ -310,9 +316,11 @@ class Identities:
 
     def _told_late(self, text: str | bytes) -> None:
         closing = Closing.parse(text)
-        # Who has told it again may be waiting for an answer still, which was lost with its store.
-        if closing is not None and (self._closings.concerns(closing) or closing.at > time.time() - LIFE - SKEW):
-            self._told(text)
+        if closing is not None:
+            missed = self._closings.missed(closing)
+            # Who has told it again may be waiting for an answer still, which was lost with its store.
+            if missed or closing.at > time.time() - LIFE - SKEW:
+                self._confirm(closing, concerns=missed)
 
 
 def following(shared: Identities | None, identity: str | None) -> AbstractAsyncContextManager[None]:

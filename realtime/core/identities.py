@@ -68,13 +68,15 @@ class SessionInfo(NamedTuple):
 
 
 class Closing(NamedTuple):
-    """An identity is closed: what is told to all workers. `at`: when, by the clock of who closes, in seconds."""
+    """An identity is closed: what is told to all workers. In seconds: `at`, when, by the clock of who closes, and
+    `age`, how long ago that was when it was told."""
 
     id: str
     identity: str
     code: int
     reason: str
     at: float
+    age: float = 0.0
 
     @property
     def text(self) -> str:
@@ -85,8 +87,15 @@ class Closing(NamedTuple):
     def parse(cls, text: str | bytes) -> Closing | None:
         """What has travelled; None for what is none of ours."""
         match _items(text):
-            case [str(id), str(identity), int(code), str(reason), int(at) | float(at)] if may_close_with(code):
-                return cls(id, identity, code, reason, at)
+            case [
+                str(id),
+                str(identity),
+                int(code),
+                str(reason),
+                int(at) | float(at),
+                int(age) | float(age),
+            ] if may_close_with(code):
+                return cls(id, identity, code, reason, at, age)
         return None
 
 
@@ -141,8 +150,13 @@ class Closings:
         self._began = began
         self._known: dict[str, int] = {}
 
-    def concerns(self, closing: Closing) -> bool:
-        """Whether it is news, and not older than this worker: it has to be done here."""
+    def concerns(self, closing: Closing, lived: float) -> bool:
+        """It was told just now, to a worker that has lived for so many seconds. Whether it is news, and not older than
+        that: it has to be done here. Whose clock is right does not matter."""
+        return closing.id not in self._known and closing.age <= lived + SKEW
+
+    def missed(self, closing: Closing) -> bool:
+        """The same of one that was told at some time, and not heard: by the clocks of who closes and of this worker."""
         return closing.id not in self._known and closing.at >= self._began - SKEW
 
     def done(self, id: str, ended: int) -> None:

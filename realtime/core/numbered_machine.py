@@ -294,7 +294,7 @@ class NumberedMachine(Draining):
         """Does what is due by `now`: acks, pings, polls to answer, silence, and every kind of end."""
         if self.outcome is not None:
             return
-        if not self.used and now >= self.born + self.config.open_timeout:
+        if not self.used and now >= self.born + self.config.open_timeout and not self.asked:
             self.end(4408, "the session was opened and never used", now)
             return
         if now >= self.close_deadline:
@@ -302,7 +302,7 @@ class NumberedMachine(Draining):
             return
         carrier = self.carrier
         if carrier is None:
-            if now >= self.absent_at + self.config.resume_window:
+            if now >= self.absent_at + self.config.resume_window and not self.asked:
                 self.end(4410, "no carrier came within the resume window", now)
             elif now >= self.absent_at and self.state is OPEN:
                 self._move(Event.DETACH)

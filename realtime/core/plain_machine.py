@@ -270,6 +270,10 @@ class PlainMachine(ServerMachine):
             return carrier.last_received + self.config.silence
         return FOREVER if carrier.link.writable else carrier.last_written + self.config.silence
 
+    def excuse(self, now: float) -> None:
+        """Nobody could come until now. A client that is absent has its time anew."""
+        super().excuse(now + self.config.resume_window)
+
     def _excused(self, now: float) -> bool:
         """Whether the client, which is absent, may not have been able to come. Its time begins when it is."""
         left = self.config.resume_window - (FOREVER if self.reachable_for is None else self.reachable_for())
@@ -288,7 +292,7 @@ class PlainMachine(ServerMachine):
             return
         carrier = self.carrier
         if carrier is None:
-            if now >= self.absent_at and not self._excused(now):
+            if now >= self.absent_at and not self.asked and not self._excused(now):
                 self.end(4410, "the client did not come back in time", now)
         elif carrier.codec.shape is POLL:
             if now >= carrier.started + self.config.hold and carrier.link.writable:

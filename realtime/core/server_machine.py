@@ -31,6 +31,7 @@ class ServerMachine(SessionMachine):
     __slots__ = (
         "absent_at",
         "address",
+        "asked",
         "binding",
         "born",
         "handed",
@@ -66,6 +67,8 @@ class ServerMachine(SessionMachine):
         # The client has named the sid, or acknowledged `o`: opening by nonce is over (docs/protocol.md §5).
         self.used: bool = False
         self.absent_at: float = now  # without a carrier: when it counts, or will count, as detached
+        # Of so many of its client's requests the application is asked whether they may: it is neither absent nor mute.
+        self.asked: int = 0
         self.handed: int = 0  # the gen up to which tickets were handed out
         self.tickets: Tickets | None = None  # that were used, if any
         self.observers: tuple[Observer, ...] = ()
@@ -155,6 +158,11 @@ class ServerMachine(SessionMachine):
             and carrier.written >= self.config.max_stream_size
             and carrier.link.writable
         )
+
+    def excuse(self, now: float) -> None:
+        """Nobody could come until now. A client that is absent has its time anew."""
+        if self.carrier is None:
+            self.absent_at = max(self.absent_at, now)
 
     # -- draining ----------------------------------------------------------------------------------------------------
 

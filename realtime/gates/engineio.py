@@ -72,7 +72,7 @@ class EngineGate(PlainGate):
             raise EngineIOError(BAD_REQUEST)
         await self.service.admission.admit(session, request)
         if query.transport == POLLING:
-            machine.check_polling(self.now())
+            machine.check_polling()
             if request.method not in ("GET", "POST"):
                 raise EngineIOError(BAD_REQUEST)
         return Visit(self, query, request, session, machine)
@@ -155,7 +155,7 @@ class Visit:
         except Unreadable:
             machine.end(1006, "a POST was cut", self.gate.now())
             raise
-        machine.check_polling(self.gate.now())
+        machine.check_polling()
         if form:
             body = unwrap_form(body)
             if len(body) > limit:
@@ -168,7 +168,7 @@ class Visit:
         for count, _ in enumerate(packets, 1):  # a payload is taken whole or not at all
             if count % TURN == 0:
                 await asyncio.sleep(0)
-                machine.check_polling(gate.now())
+                machine.check_polling()
         backlog = gate.backlogs.get(self.session) or Backlog(self.session, machine, gate.now, gate.backlogs)
         await backlog.bring(carrier, packets, len(body))
 

@@ -31,6 +31,12 @@ __all__ = ["Address", "Peer"]
 Address: TypeAlias = Any
 
 
+# A timer that is so many seconds late belongs to a process that stood still, and is served so many seconds later: see
+# realtime.clock, of which nothing is known here.
+STOOD_STILL = 2.0
+CATCHING_UP = 1.0
+
+
 class Peer:
     """A connection and whoever is at its other end. `send` takes datagrams for an address."""
 
@@ -42,6 +48,7 @@ class Peer:
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
         self._due: float | None = None
+        self._not_before = 0.0  # no timer is served earlier
         self.is_over: bool = False  # nothing more is taken from it, or written
         self.terminated: bool = False  # and nothing more is said
 
@@ -75,6 +82,8 @@ class Peer:
         for data, address in self.quic.datagrams_to_send(now=self._loop.time()):
             self._send(data, address)
         due = self.quic.get_timer()
+        if due is not None and due < self._not_before:
+            due = self._not_before
         if due != self._due:
             if self._timer is not None:
                 self._timer.cancel()
@@ -84,8 +93,13 @@ class Peer:
     def _timed(self) -> None:
         assert self._due is not None
         now = max(self._due, self._loop.time())
+        late = now - self._due
         self._timer = self._due = None
         try:
+            if late > STOOD_STILL:  # datagrams that say that the peer is there lie unread
+                self._not_before = now + CATCHING_UP
+                self.transmit()
+                return
             self.quic.handle_timer(now=now)
             self._turn()
         except Exception as error:

@@ -6,12 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import realtime
 from realtime import BrokerError, LocalProtocolError
+from realtime.brokers import asking
 from realtime.brokers.local import LocalRoom
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
@@ -343,6 +345,16 @@ async def test_a_session_whose_client_is_away_is_gone_when_it_comes_back(workers
     assert session.closed
     await peer.resume()
     assert await peer.end() == (4401, "x")
+
+
+async def test_a_worker_whose_clock_is_wrong_closes_identities_everywhere(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = await workers.start(), await workers.start()
+    _, ada = await login(two, "ada")
+    monkeypatch.setattr(asking, "time", SimpleNamespace(time=lambda: time.time() - 7200))
+    assert await one.rt.identity("ada").close() == 1
+    assert ada.closed
 
 
 async def test_two_closings_at_once_and_of_many_identities(workers: Workers) -> None:

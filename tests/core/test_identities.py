@@ -52,7 +52,7 @@ def test_each_identity_has_a_room_of_its_own() -> None:
 
 @pytest.mark.parametrize("identity", ["ada", "", "\ud800 \0", "ä€\n"])
 def test_what_is_told_is_read_again(identity: str) -> None:
-    closing = Closing("w-2", identity, 4002, 'bye "\n', 17.0)
+    closing = Closing("w-2", identity, 4002, 'bye "\n', 17.0, 0.5)
     assert closing.text.isascii()
     assert Closing.parse(closing.text) == closing
     question = Question("w-3", identity)
@@ -73,11 +73,13 @@ NONSENSE = [
     "[]",
     "[" * 100_000,
     '["id","ada",4401,"out"]',
-    '["id","ada",4401,"out",1,2]',
-    '["id","ada",1006,"out",1]',
-    '["id","ada","4401","out",1]',
-    '[1,"ada",4401,"out",1]',
-    '["id",null,4401,"out",1]',
+    '["id","ada",4401,"out",1]',
+    '["id","ada",4401,"out",1,2,3]',
+    '["id","ada",4401,"out",1,"2"]',
+    '["id","ada",1006,"out",1,0]',
+    '["id","ada","4401","out",1,0]',
+    '[1,"ada",4401,"out",1,0]',
+    '["id",null,4401,"out",1,0]',
     '["id"]',
     '["id",1]',
 ]
@@ -107,14 +109,23 @@ def test_an_answer_that_is_none_of_ours_is_nothing(text: str) -> None:
 
 def test_a_closing_counts_once_and_not_for_who_came_later() -> None:
     closings = Closings(1000.0)
-    assert closings.concerns(ADA)
+    assert closings.concerns(ADA, 0.0)
+    assert closings.missed(ADA)
     assert closings.ended(ADA.id) is None
     closings.done(ADA.id, 3)
-    assert not closings.concerns(ADA)
+    assert not closings.concerns(ADA, 0.0)
+    assert not closings.missed(ADA)
     assert closings.ended(ADA.id) == 3
-    assert closings.concerns(ADA._replace(id="worker-2"))
-    assert closings.concerns(ADA._replace(id="worker-3", at=1000.0 - SKEW))
-    assert not closings.concerns(ADA._replace(id="worker-3", at=999.9 - SKEW))
+    assert closings.missed(ADA._replace(id="worker-2"))
+    assert closings.missed(ADA._replace(id="worker-3", at=1000.0 - SKEW))
+    assert not closings.missed(ADA._replace(id="worker-3", at=999.9 - SKEW))
+
+
+def test_of_what_is_told_just_now_no_clock_has_to_be_right() -> None:
+    closings = Closings(1000.0)
+    assert closings.concerns(ADA._replace(at=-1e9), 5.0)
+    assert closings.concerns(ADA._replace(at=1e9, age=5.0 + SKEW), 5.0)
+    assert not closings.concerns(ADA._replace(age=5.1 + SKEW), 5.0)  # told again: it is older than the worker
 
 
 def test_what_is_known_is_bounded() -> None:

@@ -463,3 +463,20 @@ def test_a_protocol_whose_sessions_open_without_a_word() -> None:
     machine.take_up(carrier, 0.0)
     assert link.writes == []
     assert machine.carrier is carrier
+
+
+def test_who_could_not_come_while_the_process_stood_still_has_its_time_anew() -> None:
+    machine, _, _, _ = opened(poll)
+    machine.excuse(30.0)
+    machine.expire(30.0)
+    assert (machine.outcome, machine.deadline()) == (None, 35.0)
+
+
+def test_a_client_about_which_the_application_is_asked_is_not_absent() -> None:
+    machine, _, _, _ = opened(poll)
+    machine.asked = 1
+    machine.expire(5.0)
+    assert machine.outcome is None
+    machine.asked = 0
+    machine.expire(5.25)
+    assert (machine.outcome is not None and machine.outcome.code) == 4410

@@ -57,6 +57,33 @@ def test_the_refusal_of_an_ended_session_tells_what_was_received() -> None:
     assert (refusal.code, refusal.scope, refusal.received, refusal.http_status) == (1011, "session", 1, 410)
 
 
+def test_who_could_not_come_while_the_process_stood_still_has_its_time_anew() -> None:
+    machine = server(resume_window=100.0)
+    carrier, _ = duplex()
+    machine.attach(carrier, 1, 0, 0, 1, 0.0)
+    machine.used = True
+    machine.excuse(10.0)  # nobody is absent
+    machine.lost(carrier, 20.0)
+    machine.excuse(130.0)
+    machine.expire(131.0)
+    assert (machine.outcome, machine.deadline()) == (None, 230.0)
+
+
+def test_a_client_about_which_the_application_is_asked_is_neither_absent_nor_has_it_never_come() -> None:
+    machine = server(open_timeout=10.0, resume_window=100.0)
+    carrier, _ = duplex()
+    machine.attach(carrier, 1, 0, 0, 1, 0.0, named=False)
+    machine.asked = 1
+    machine.expire(10.0)
+    machine.used = True
+    machine.lost(carrier, 20.0)
+    machine.expire(120.0)
+    assert machine.outcome is None
+    machine.asked = 0
+    machine.expire(120.0)
+    assert (machine.outcome is not None and machine.outcome.code) == 4410
+
+
 # -- what an observer is told ----------------------------------------------------------------------------------------
 
 

@@ -60,6 +60,47 @@ async def test_a_silent_websocket_is_pinged_dropped_and_resumed() -> None:
         assert place.sessions.empty()
 
 
+async def test_a_client_that_could_not_come_while_the_process_stood_still_has_its_time_anew() -> None:
+    async with virtual() as place:
+        peer, session = await place.parked("websocket")
+        await heard(peer)
+        await peer.drop()
+        await eventually(lambda: session.state == State.DETACHED)
+        place.rt._service.clock._now += 200
+        place.tick(0)  # the sweep comes late
+        place.tick(59)
+        await peer.resume()
+        assert session.state == State.OPEN
+
+
+async def test_an_application_that_takes_long_to_say_who_a_client_is_costs_it_no_session() -> None:
+    async with virtual() as place:
+        asked, answer = asyncio.Queue[None](), asyncio.Event()
+
+        async def who(request: realtime.SessionRequest) -> str | None:
+            asked.put_nowait(None)
+            await answer.wait()
+            return None
+
+        place.rt.authorize(who)
+        peer = place.polls("/park")
+        peer.acking = False
+        opening = asyncio.create_task(peer.open())
+        await asked.get()
+        answer.set()
+        await opening
+        session = await place.sessions.get()
+        answer.clear()
+        confirming = asyncio.create_task(peer.confirm())
+        await asked.get()
+        place.tick(6)  # more than open_timeout
+        assert not session.closed
+        answer.set()
+        await confirming
+        place.tick(6)
+        assert not session.closed
+
+
 async def test_a_websocket_that_answers_stays() -> None:
     async with virtual() as place:
         peer, session = await place.parked("websocket")

@@ -397,12 +397,27 @@ def test_whoever_speaks_is_alive() -> None:
     assert game.machine.deadline() == 19
 
 
-def test_a_poll_finds_a_session_that_is_overdue() -> None:
+@pytest.mark.parametrize("version", [3, 4])
+def test_whose_poll_comes_first_when_the_sweep_is_late_is_judged_by_the_sweep(version: int) -> None:
+    """Behind a standstill the POST with the sign of life may be read after the poll."""
+    game = Game(version)
+    game.begin()
+    if version == 4:
+        game.machine.expire(10)
+        game.polled(10)
+    game.poll(15)
+    game.post("2" if version == 3 else "3", now=15)
+    game.machine.expire(15)
+    assert game.machine.outcome is None
+
+
+def test_a_client_about_which_the_application_is_asked_is_not_silent() -> None:
     game = Game()
     game.begin()
     game.machine.expire(10)
-    with pytest.raises(Refusal):
-        game.poll(15)
+    game.machine.asked = 1
+    game.machine.expire(15)
+    assert (game.machine.outcome, game.machine.deadline()) == (None, 20)
 
 
 def test_version_3_is_pinged() -> None:
