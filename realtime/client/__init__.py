@@ -15,7 +15,7 @@ from yarl import URL
 from ..clock import Clock
 from ..core.attempts import GOOD_LIFE
 from ..core.config import Config
-from ..core.errors import LocalProtocolError
+from ..core.errors import LocalProtocolError, RealtimeError
 from ..core.settings import shown
 from .options import Nothing, check_settings, check_transports, check_unknown
 from .session import ClientSession
@@ -174,7 +174,8 @@ class connect:  # noqa: N801 # used like a function, as in websockets
                 if not opened:
                     raise
                 failures += 1
-                log.info("! no session, and tried again: %s", shown(error))
+                ours = isinstance(error, RealtimeError)  # which are sentences; what others are may not even be shown
+                log.info("! tries again: %s", error if ours else shown(error))
             else:
                 opened, began = True, session._now()
                 try:
