@@ -37,6 +37,7 @@ RIVALS = 4
 # What is told to who has left before it was let in, and may have forgotten that it asked.
 GONE = "The client has left"
 NO_CONNECT = "no CONNECT came within connect_timeout"
+RETURNED_FALSE = "'connect' returned False; to refuse a client, raise realtime.Unauthorized"
 
 
 class ServerConnection(Connection[Session]):
@@ -189,9 +190,13 @@ class ServerConnection(Connection[Session]):
             listener = member._listeners.told("connect")
             if listener is not None:
                 result = listener.function(member, *listener.fit("connect", args if listener.most else []))
-                check_lets_in(await result if inspect.isawaitable(result) else result)
+                if inspect.isawaitable(result):
+                    result = await result
+                if result is False:
+                    raise TypeError(RETURNED_FALSE)
 
-        check_lets_in(await around(member, "connect", args, last))
+        if await around(member, "connect", args, last) is False:
+            raise TypeError(RETURNED_FALSE)
 
     async def _goes_on_elsewhere(self, wanted: Wish, name: str, auth: dict[str, Any]) -> bool:
         """Whether the client has gone on at another worker, in all its namespaces, for as long as its session lasted.
@@ -335,12 +340,6 @@ class ServerConnection(Connection[Session]):
                 member._end(code, reason)
             for member in members:
                 await self.leaves(member, why)
-
-
-def check_lets_in(result: object) -> None:
-    """Raises TypeError for what a handler of "connect" returned."""
-    if result is False:
-        raise TypeError("'connect' returned False; to refuse a client, raise realtime.Unauthorized")
 
 
 def _refusal(connection: ServerConnection, name: str, message: str, data: Any) -> Packet:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 import realtime
-from realtime.core.errors import EventError, LocalProtocolError, SessionClosed, Unauthorized
+from realtime.core.errors import BrokerError, EventError, LocalProtocolError, SessionClosed, Unauthorized
 from realtime.namespaces.events import Events
 from realtime.namespaces.session import EventSession
 from realtime.testing import VirtualClock
@@ -196,9 +196,19 @@ async def test_errors_are_answered_and_logged_once(kind: str, events: Events, ca
     @events.on("two")
     def two(session: EventSession, a: int, b: int = 2) -> None: ...
 
+    @events.on("away")
+    def away(session: EventSession) -> None:
+        raise BrokerError("Redis is away")
+
     async with chatting(events) as place:
         one = await client(place, kind)
         await one.connect()
+        await one.say('20["away"]')  # which may meet everybody at once: one line
+        assert await one.news() == '30[{"_error":"failed","message":"the handler failed"}]'
+        (record,) = caplog.get_records("call")
+        assert (record.levelname, record.exc_info) == ("WARNING", None)
+        assert record.getMessage().endswith("raised: Redis is away")
+        caplog.clear()
         await one.say('20["lazy"]')
         assert await one.news() == '30[{"_error":"failed","message":"the handler failed"}]'
         assert len(errors(caplog.get_records("call"))) == 1
