@@ -11,7 +11,7 @@ from types import CoroutineType
 from typing import Any, Protocol
 
 from .clock import Clock, Timer
-from .core.errors import SessionClosed, Unauthorized, leaves_of
+from .core.errors import BrokerError, SessionClosed, Unauthorized, leaves_of
 from .core.observer import Result
 from .endpoint import Handler
 from .loops import begin
@@ -123,6 +123,12 @@ class Handlers:
         if refusals and all(isinstance(leaf, (Unauthorized, SessionClosed)) for leaf in leaves):
             machine.close(refusals[0].code, refusals[0].reason, now)
             return Result.RETURNED
+        outages = [leaf for leaf in leaves if isinstance(leaf, BrokerError)]
+        if outages and all(isinstance(leaf, (BrokerError, SessionClosed)) for leaf in leaves):
+            # It may meet all sessions at once, and where in the handler says nothing.
+            session_log.warning("session %s is closed, as its handler raised: %s", session.label, outages[0])
+            machine.close(1013, "come back later", now)
+            return Result.RAISED
         session_log.error("the handler of session %s raised", session.label, exc_info=rest)
         machine.close(1011, "the handler failed", now)
         return Result.RAISED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
@@ -38,6 +39,7 @@ class Networks:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._memory = Memory(*MEMORY)
+        self.demotions: Counter[tuple[str, str]] = Counter()  # in new sessions: transports, and why (DEMOTED)
         self.webtransport: Callable[[], Place] | None = None  # where that is, while it is served
 
     def policy(self, endpoint: Endpoint) -> tuple[str, ...]:
@@ -82,6 +84,9 @@ class Networks:
         if session._choices:
             return
         session._choices = choices
+        for choice in choices:
+            if choice.verdict == "demoted":
+                self.demotions[choice.name, choice.code] += 1
         if log.isEnabledFor(logging.INFO):
             words = [choice.name for choice in choices if choice.verdict == "taken"]
             words += [_worded(choice) for choice in choices if choice.verdict == "demoted"]

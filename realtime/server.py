@@ -146,7 +146,8 @@ class Server:
         **settings: Unpack[EndpointSettings],
     ) -> Callable[[H], H]:
         """Registers a handler for sessions at `path`, below the prefix given to setup(): a coroutine function that is
-        given the session, which is closed with 1000 when it returns, and with 1011 when it raises.
+        given the session, which is closed with 1000 when it returns, and with 1011 when it raises (1013 for a
+        BrokerError).
 
         `sockjs` lets SockJS clients in as well: True, or SockJS(…) with its options. `engineio` lets in those of
         Engine.IO, at a path of its own from the application's root: "/engine.io", or EngineIO(path=…, …). `socketio`

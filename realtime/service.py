@@ -8,6 +8,7 @@ requests, and carriers; applications never see it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -38,6 +39,8 @@ from .sessions import Sessions
 from .stomp.port import Port
 
 __all__ = ["MOMENT", "Service"]
+
+log: logging.Logger = logging.getLogger("realtime.server")
 
 # Deadlines this close together are served by one wake-up, so that idle sessions cost little.
 GRAIN = 0.05
@@ -274,7 +277,10 @@ class Service:
     async def drain(self, timeout: float, delay: float | None) -> None:
         """Ends all sessions without losing a message, and takes no new ones: see Server.drain()."""
         self.sessions.refusing = True
-        until = self.clock.now() + timeout
+        began = self.clock.now()
+        until = began + timeout
+        if count := len(self.sessions):
+            log.info("= %d sessions are told to go, within %g s", count, timeout)
         for hook in self.on_drain:
             hook()
         await self._hand_over(timeout / 4, timeout / 2)
@@ -287,6 +293,8 @@ class Service:
             await self.sessions.wait(timeout)
         finally:
             departures.stop()
+        if count:
+            log.info("= after %.1f s %d have not gone, and are ended", self.clock.now() - began, len(self.sessions))
         self.sessions.close(1012, "the server restarts")
         await self.sessions.wait(min(timeout, 1.0))
         self.sessions.end(1012, "the server restarts")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import realtime
+from realtime.core.errors import BrokerError
 from realtime.core.frames import Window
 from realtime.session import ServerListener, Session
 from realtime.testing import VirtualClock
@@ -128,6 +129,24 @@ async def test_a_handler_that_raises_what_is_no_exception_has_failed(
     (record,) = caplog.records
     assert record.exc_info is not None
     assert record.exc_info[1] is error
+
+
+@pytest.mark.parametrize("error", [BrokerError("Redis is away"), ExceptionGroup("", [BrokerError("Redis is away")])])
+async def test_a_broker_that_is_away_is_one_line_for_a_session(
+    rt: realtime.Server, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    """It meets all of them at once."""
+
+    @rt.endpoint("/sends")
+    async def sends(session: Session) -> None:
+        raise error
+
+    session = await opened(rt, "/sends")
+    await eventually(lambda: session._machine.closing is not None)
+    assert session._machine.closing == (1013, "come back later")
+    (record,) = caplog.records
+    assert (record.levelname, record.exc_info) == ("WARNING", None)
+    assert "Redis is away" in record.getMessage()
 
 
 @contextmanager

@@ -118,6 +118,15 @@ async def test_the_life_of_a_session(transport: str) -> None:
     assert_no_counter_fell(during, after)
 
 
+async def test_what_was_left_for_later_and_why() -> None:
+    async with measured() as place:
+        failed = {"websocket": ["whatever it says", 1]}
+        await place.peer("polling", "/park").open(failed=failed, transports=["websocket", "polling"])
+        scraped = await scrape(place)
+    assert scraped.of("realtime_demotions_total", transport="websocket", reason="reported") == 1
+    assert sum(value for (name, _), value in scraped.items() if name == "realtime_demotions_total") == 1
+
+
 async def test_polls_are_next_ones() -> None:
     async with measured() as place, realtime.connect(place.url("/echo"), transports=["long_polling"]) as session:
         for number in range(5):
@@ -389,7 +398,7 @@ async def test_rubbish_makes_no_series() -> None:
                 assert value in {*TRANSPORTS, "none", "other"}
             else:
                 assert label in ("state", "cause", "reason", "direction", "policy", "result", "told", "le"), name
-    assert len(scraped) < 250
+    assert len(scraped) < 280
     assert scraped.of("realtime_ends_total", code="application") == 60
 
 

@@ -18,7 +18,7 @@ export interface Options {
    * the named `Realtime` takes the objects that this module exports.
    */
   transports?: readonly (TransportName | Transport)[];
-  /** Passed to the server's `authorize`; a function is asked whenever fresh data are needed. */
+  /** Passed to the server's `authorize`; a function is asked whenever fresh data are needed. Where it throws the session ends with 4411. */
   auth?: Json | (() => Json | PromiseLike<Json>);
   /** Open a new session when this one has ended and could not be resumed. */
   reopen?: boolean;

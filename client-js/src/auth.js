@@ -37,7 +37,7 @@ export function authorise(s) {
   }
 
   function failed(error) {
-    end(s, 4401, "options.auth: " + error);
+    end(s, 4411, "options.auth: " + error); // who says so was away, perhaps: options.reopen asks again
   }
 
   function ready() {

@@ -93,12 +93,28 @@ for (const [what, auth] of Object.entries({
     session.send("never");
     await settle();
     page.advance(0);
-    assert.equal(closed(session).code, 4401);
+    assert.equal(closed(session).code, 4411);
     assert.match(closed(session).reason, /no token/);
     assert.deepEqual([...closed(session).unacknowledged], ["never"]);
     assert.deepEqual(addresses(page), []);
   });
 }
+
+test("who could not be asked is asked again where `reopen` says so", async () => {
+  const page = new Browser(code);
+  const answers = [Promise.reject(new TypeError("Failed to fetch")), Promise.reject(new SyntaxError("no JSON")), SECRET];
+  const session = page.connect("/chat", { transports: ["websocket"], reopen: true, auth: () => answers.shift() });
+  for (let left = 2; left >= 0; left--) {
+    await settle();
+    assert.equal(answers.length, left);
+    page.advance(2000);
+  }
+  await settle();
+  page.socket.accept();
+  assert.equal(open(page.socket.sent[0]).auth, SECRET);
+  page.socket.say(opened());
+  assert.equal(session.state, "open");
+});
 
 const TRANSPORTS = ["websocket", "sse", "xhr_streaming", "multipart", "htmlfile", "long_polling", "polling", "jsonp"];
 

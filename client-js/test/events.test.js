@@ -138,6 +138,13 @@ for (const [which, code] of Object.entries(scripts)) {
     assert.deepEqual(sent(), ["0/other,"]);
   });
 
+  test(`${which}: what is no session is named`, () => {
+    const { page } = start(code);
+    for (const given of ["/chat", undefined, null, 5, {}]) {
+      assert.throws(() => page.window.events(given), { name: "TypeError", message: "Realtime: no Realtime: " + given });
+    }
+  });
+
   test(`${which}: calls are answered, once, by values, bytes, nothing and errors`, async () => {
     const { chat, sent, say, page } = start(code);
     const calls = ["a", "b", "c", "d"].map((name) => chat.call(name, 1));

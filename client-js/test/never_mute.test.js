@@ -85,7 +85,7 @@ for (const [what, auth] of [
     const session = page.connect("/chat", { auth: auth(loop) });
     await new Promise((done) => setImmediate(done));
     page.advance(0);
-    assert.deepEqual(heard(session, "close"), [4401]);
+    assert.deepEqual(heard(session, "close"), [4411]);
     assert.match(session.log.find(({ type }) => type === "close").reason, /options\.auth: TypeError/);
   });
 }

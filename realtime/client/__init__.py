@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,8 @@ from yarl import URL
 from ..clock import Clock
 from ..core.attempts import GOOD_LIFE
 from ..core.config import Config
-from ..core.errors import LocalProtocolError
+from ..core.errors import LocalProtocolError, RealtimeError
+from ..core.settings import shown
 from .options import Nothing, check_settings, check_transports, check_unknown
 from .session import ClientSession
 from .settings import Settings
@@ -22,6 +24,7 @@ from .wire import browsers_only, endpoint_url, own_transports, with_port_of_thei
 
 __all__ = ["ClientSession", "connect"]
 
+log: logging.Logger = logging.getLogger("realtime.session")
 
 # What every mistake in opening is told.
 OPENING = "connect() opens a session in `async with connect(url) as session:`, or by `session = await connect(url)`"
@@ -37,7 +40,8 @@ class connect:  # noqa: N801 # used like a function, as in websockets
     `transports` names the allowed ones, most wanted first, or one alone (default: websocket, xhr_streaming, sse,
     long_polling, polling; multipart and webtransport are there as well). `headers` go with every request. `auth` is any
     JSON for the server's authorize hook, or a callable, plain or async, that returns it: asked whenever a session is
-    opened, and when the server no longer takes what it had. It never travels in a URL. `cursors` are an
+    opened, and when the server no longer takes what it had; where it raises then, the session ends with 4411. It never
+    travels in a URL. `cursors` are an
     earlier session's (`session.cursors`, which may have been stored): where its rooms keep a history, they go on behind
     what was received. (Where all `transports` open by a URL, which cursors must not be in, what is missing is told as a
     gap.) Where there are cookies or a log-in
@@ -158,17 +162,20 @@ class connect:  # noqa: N801 # used like a function, as in websockets
     async def __aiter__(self) -> AsyncIterator[ClientSession]:
         """Sessions, one after the other. The first failure to open is raised; later ones are tried again, with a
         growing, jittered back-off, and so are those that end early without having brought or taken a message. A session
-        that closed with 1012 is reopened after a pause, too."""
+        that closed with 1012 is reopened after a pause, too. Why none could be opened is logged, as an INFO of
+        `realtime.session`."""
         least, most = self._settings.backoff
         failures = 0
         opened = False
         while True:
             try:
                 session = await self._open()
-            except Exception:
+            except Exception as error:
                 if not opened:
                     raise
                 failures += 1
+                ours = isinstance(error, RealtimeError)  # which are sentences; what others are may not even be shown
+                log.info("! tries again: %s", error if ours else shown(error))
             else:
                 opened, began = True, session._now()
                 try:

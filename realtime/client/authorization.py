@@ -77,7 +77,8 @@ class Authorization:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
                 raise  # the session has ended; else something of the application's was cancelled
-            machine.end(4401, f"{reason}; and auth() raised {shown(error)}", now())
+            # Not 4401: nobody was refused, and who was asked may have been away.
+            machine.end(4411, f"{reason}; and auth() raised {shown(error)}", now())
             log.error("auth=%s raised", shown(self._auth), exc_info=error)
             return
         with suppress(SessionClosed):

@@ -93,11 +93,15 @@ class Context:
 
     @property
     def http(self) -> aiohttp.ClientSession:
-        """The HTTP client. Raises ClientConnectionError for one of the application's own that was closed."""
+        """The HTTP client. One of the application's own that was closed raises ClientConnectionError, and ends the
+        session: nothing can carry it any more."""
         if self._http is None:
             self._http = aiohttp.ClientSession(trace_configs=[no_redirects()])
         if self._http.closed:
-            raise aiohttp.ClientConnectionError("the aiohttp.ClientSession given as http is closed")
+            why = "the aiohttp.ClientSession given as http is closed"
+            if self.machine.sid:
+                self.machine.end(4411, why, self.clock.now())
+            raise aiohttp.ClientConnectionError(why)
         return self._http
 
     @cached_property

@@ -155,6 +155,8 @@ class Directory:
             if await self._directory.enlist(self.peer, self.lease):
                 self.registration.renewed(asked)
                 self._standing.renewed(asked, self._now())
+                if not self.registered.is_set():
+                    log.info("= this worker is %s of the cluster, at %s", self.peer.worker, self.peer.address)
                 self.registered.set()
                 return
             self.registration.lost()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from .health import Failure, Health
 
-__all__ = ["Choice", "Evidence", "Place", "negotiate", "without_evidence"]
+__all__ = ["DEMOTED", "Choice", "Evidence", "Place", "negotiate", "without_evidence"]
 
 REASONS = {
     "taken": "carries the session",
@@ -28,6 +28,8 @@ REASONS = {
     "unknown": "this server knows no such transport",
 }
 
+# Those of what is demoted.
+DEMOTED = ("reported", "remembered", "http_1_0")
 # What stands for a client's words before others.
 OWN_WORDS = "in its own words"
 

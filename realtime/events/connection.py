@@ -20,6 +20,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from ..base_session import BaseSession
 from ..clock import Timer
 from ..core.errors import (
+    BrokerError,
     EventError,
     LocalProtocolError,
     RemoteProtocolError,
@@ -389,7 +390,9 @@ def _error(session: BaseSession[Any], member: Member, event: str, raised: BaseEx
         return error(raised.code, raised.message, raised.data)
     if isinstance(raised, Unauthorized):
         return error("unauthorized", raised.reason, raised.data)
-    if not (isinstance(raised, SessionClosed) and (member.closed or session._machine.closing is not None)):
+    if isinstance(raised, BrokerError):  # which may meet all sessions at once
+        log.warning("the handler of the event %r of session %s raised: %s", event, session.label, raised)
+    elif not (isinstance(raised, SessionClosed) and (member.closed or session._machine.closing is not None)):
         log.error("the handler of the event %r of session %s raised", event, session.label, exc_info=raised)
     return error(FAILED, "the handler failed")
 

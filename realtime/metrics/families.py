@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.utils import floatToGoString
 
 from ..core.lifecycle import State
+from ..core.negotiation import DEMOTED
 from ..service import Service
 from ..transports import TRANSPORTS
 from ..web.carried import Counts
@@ -43,6 +44,12 @@ CATALOGUE: dict[str, Entry] = {
     for entry in (
         Entry("realtime_sessions", GAUGE, ("transport", "state"), "Sessions that have not ended."),
         Entry("realtime_opens_total", COUNTER, ("transport",), "Sessions opened, by the transport that opened them."),
+        Entry(
+            "realtime_demotions_total",
+            COUNTER,
+            ("transport", "reason"),
+            "Transports that a new session leaves for later.",
+        ),
         Entry("realtime_attaches_total", COUNTER, ("transport", "cause"), "Carriers and polls that took up a session."),
         Entry(
             "realtime_transport_changes_total",
@@ -99,6 +106,8 @@ def collect(tally: Tally, service: Service, carried: Counts) -> Iterator[Metric]
     states = [state.value for state in State if state is not State.CLOSED]
     yield _counted("realtime_sessions", dict.fromkeys(product(("none", *TRANSPORTS), states), 0) | live)
     yield _counted("realtime_opens_total", _singles(dict.fromkeys(TRANSPORTS, 0) | tally.opens))
+    demoted = dict.fromkeys(product(TRANSPORTS, DEMOTED), 0)
+    yield _counted("realtime_demotions_total", demoted | service.networks.demotions.copy())
     yield _counted("realtime_attaches_total", tally.attaches.copy())
     yield _counted("realtime_transport_changes_total", tally.changes.copy())
     yield _counted("realtime_messages_total", _singles({"in": sums.messages_in, "out": sums.messages_out}))

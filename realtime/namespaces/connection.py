@@ -37,6 +37,7 @@ RIVALS = 4
 # What is told to who has left before it was let in, and may have forgotten that it asked.
 GONE = "The client has left"
 NO_CONNECT = "no CONNECT came within connect_timeout"
+RETURNED_FALSE = "'connect' returned False; to refuse a client, raise realtime.Unauthorized"
 
 
 class ServerConnection(Connection[Session]):
@@ -183,16 +184,19 @@ class ServerConnection(Connection[Session]):
         await self._refuse(name, message, data)
 
     async def _tell_connect(self, member: EventSession, args: list[Any]) -> None:
-        """Through the middlewares, to the handler."""
+        """Through the middlewares, to the handler. Whoever returns False means to refuse, as elsewhere it would."""
 
         async def last() -> None:
             listener = member._listeners.told("connect")
             if listener is not None:
                 result = listener.function(member, *listener.fit("connect", args if listener.most else []))
                 if inspect.isawaitable(result):
-                    await result
+                    result = await result
+                if result is False:
+                    raise TypeError(RETURNED_FALSE)
 
-        await around(member, "connect", args, last)
+        if await around(member, "connect", args, last) is False:
+            raise TypeError(RETURNED_FALSE)
 
     async def _goes_on_elsewhere(self, wanted: Wish, name: str, auth: dict[str, Any]) -> bool:
         """Whether the client has gone on at another worker, in all its namespaces, for as long as its session lasted.

@@ -17,7 +17,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from ..core.addresses import parse_address
 from ..core.errors import LocalProtocolError
 
-__all__ = ["Origin", "Proxies"]
+__all__ = ["UNIX", "Origin", "Proxies"]
 
 UNIX = "unix"
 # name=value of RFC 7239 §4, and the commas between elements.

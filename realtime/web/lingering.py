@@ -34,7 +34,7 @@ class Lingering:
         self.paused: bool = False
         self._waiting: list[asyncio.Transport] = []
         self._server: web.Server | None = None
-        self._accepting: web.Server | None = None  # the runner's
+        self._accepting: set[web.Server] = set()  # the runner's, and a cluster's inner port
 
     def note(self, request: web.Request) -> None:
         """A request has come."""
@@ -43,7 +43,8 @@ class Lingering:
             return
         self.connections.add(transport)
         self._application = request.match_info.apps[0]
-        self._accepting = request.protocol._manager
+        if (server := request.protocol._manager) is not None:
+            self._accepting.add(server)
         if len(self.connections) > self._most:
             self.connections = self._open()
             self._most = max(LEAST, 2 * len(self.connections))
@@ -122,10 +123,10 @@ class Lingering:
         And those that came into being while aiohttp looked for the ones without a request: it has served these until
         now, would take no notice of what they bring, and wait for their end for as long as it waits for handlers."""
         server, self._server, self._application = self._server, None, None
-        accepting, self._accepting, self.connections = self._accepting, None, set()
+        accepting, self._accepting, self.connections = self._accepting, set(), set()
         self.paused = False
-        if accepting is not None:
-            accepting.pre_shutdown()
+        for one in accepting:
+            one.pre_shutdown()
         if server is not None:
             server.pre_shutdown()
             await server.shutdown(PATIENCE)

@@ -23,7 +23,7 @@ from ..request import SessionRequest
 from ..service import Service
 from .bodies import Bodies, Judge
 from .carried import Carried, carried, carrying
-from .forwarded import Origin, Proxies
+from .forwarded import UNIX, Origin, Proxies
 from .handshake import Reading, still_there
 from .links import CLOSE_PATIENCE
 from .origins import (
@@ -63,6 +63,8 @@ class Routes:
         self._service = service
         self._origins = check_origins(service.allowed_origins)
         self._proxies = Proxies(service.trusted_proxies)
+        config = service.config
+        self._counts_addresses = (config.max_sessions_per_address or config.opens_per_second_per_address) is not None
         self._bodies = Bodies(service)
         self._sockets = Sockets(self._patience)
 
@@ -115,6 +117,18 @@ class Routes:
                 host,
             )
 
+    def _check_proxy(self, remote: str) -> None:
+        """Says in the log, once, that a proxy is not believed, behind which all clients count as one."""
+        if not self._proxies.trusts("" if remote == UNIX else remote):
+            self._service.notices.warn(
+                "proxy",
+                "a request from %r has an X-Forwarded-For, which is not believed: whoever comes by there counts as one"
+                " address for max_sessions_per_address and opens_per_second_per_address. If it is your proxy:"
+                " realtime.Server(trusted_proxies=[%r])",
+                remote,
+                remote,
+            )
+
     def _endpoint(self, request: web.Request) -> Endpoint:
         """The endpoint that a request's URL names. Raises Refusal (4406)."""
         path = "/" + request.match_info["endpoint"]
@@ -136,6 +150,8 @@ class Routes:
         if service.carrying is not None and (cluster := carrying(service)) is not None:
             cluster.seen(request)
             brought = carried(request)
+        if self._counts_addresses and brought is None and "X-Forwarded-For" in request.headers:
+            self._check_proxy(request.remote or UNIX)
         facts = SessionRequest(
             method=request.method,
             path=request.path,

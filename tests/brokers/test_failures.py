@@ -567,6 +567,21 @@ async def test_an_eviction_policy_that_may_drop_our_keys_is_warned_of(
     assert [record.getMessage() for record in caplog.records if "maxmemory-policy allkeys-lru" in record.getMessage()]
 
 
+async def test_a_redis_whose_memory_is_full_is_told_of_once(
+    own_redis: Server, start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "realtime.broker"):
+        one = await start(own_redis.url)
+        await one.send(KEPT, "first")
+        with own_redis.client() as client:
+            client.config_set("maxmemory", "1")
+        for _ in range(2):
+            with pytest.raises(BrokerError, match=r"refuses: .*maxmemory"):
+                await one.send(KEPT, "hello")
+    (said,) = [record.getMessage() for record in caplog.records if "refuses" in record.getMessage()]
+    assert "maxmemory" in said
+
+
 async def test_a_redis_that_refuses_each_time_is_told_of_once(
     own_redis: Server, start: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

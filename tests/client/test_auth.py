@@ -123,7 +123,7 @@ async def test_whatever_a_callable_raises_it_is_asked_once(transport: str, error
         await client.send("hello")
         async with within():
             await client.wait_closed()
-        assert (client.close_code, len(asked)) == (4401, 2)
+        assert (client.close_code, len(asked)) == (4411, 2)
         assert type(error).__name__ in str(client.close_reason)
 
 
@@ -176,9 +176,35 @@ async def test_expired_auth_data_are_renewed_once(transport: str) -> None:
             assert (session.request.auth, issuer.tokens) == ("two", ["two"])
 
 
+async def test_sessions_in_a_row_say_why_none_followed(caplog: pytest.LogCaptureFixture) -> None:
+    asked = 0
+
+    def auth() -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            raise RuntimeError("no tokens today")
+        return "one"
+
+    async with guarded() as (place, _):
+        seen = 0
+        with caplog.at_level("INFO", "realtime.session"):
+            url = f"http://127.0.0.1:{place.port}/realtime/echo"
+            async for session in realtime.connect(url, auth=auth, backoff=(0.001, 0.01)):
+                await session.close()
+                seen += 1
+                if seen == 2:
+                    break
+    assert "tries again: RuntimeError('no tokens today')" in caplog.text
+
+
 @each_transport
-@pytest.mark.parametrize("auth", ["one", Issuer("one", "wrong"), Issuer("one")], ids=["fixed", "wrong", "raises"])
-async def test_a_client_that_has_no_better_gives_up(transport: str, auth: Any) -> None:
+@pytest.mark.parametrize(
+    ("auth", "code"),
+    [("one", 4401), (Issuer("one", "wrong"), 4401), (Issuer("one"), 4411)],
+    ids=["fixed", "wrong", "raises"],
+)
+async def test_a_client_that_has_no_better_gives_up(transport: str, auth: Any, code: int) -> None:
     if isinstance(auth, Issuer):
         auth = Issuer(*auth.tokens)
     async with guarded() as (place, tokens), connected(place, transport, auth) as client:
@@ -191,7 +217,7 @@ async def test_a_client_that_has_no_better_gives_up(transport: str, auth: Any) -
         await client.send("hello")
         async with within():
             await client.wait_closed()
-        assert client.close_code == 4401
+        assert client.close_code == code
         assert "expired" in str(client.close_reason)
         assert client.unacknowledged == ["hello"]
 

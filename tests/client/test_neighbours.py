@@ -27,15 +27,16 @@ from .test_failures import FAST, answering, beside, place
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])
-async def test_a_closed_http_session_is_a_way_that_fails(transport: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_closed_http_session_ends_its_session(transport: str, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing of it is a bug of ours, and the end of the session still lets go of all."""
     async with place() as (_, _, url):
         http = aiohttp.ClientSession()
         session = await realtime.connect(url, transports=[transport], http=http, upgrade=False, **FAST)
         await eventually(lambda: session.state == "open")
         await http.close()
-        await eventually(lambda: "http is closed" in session.attempts.get(transport, ""))
-        session._machine.end(4999, "over", session._now())
+        await arrives(session.wait_closed())
+        assert session.close_code == 4411
+        assert "http is closed" in str(session.close_reason)
         session._machine.final_ack = session._machine.following.unsaid = True
         await arrives(session.close())
         assert not session._context._tasks

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 import realtime
-from realtime.core.errors import EventError, LocalProtocolError, SessionClosed, Unauthorized
+from realtime.core.errors import BrokerError, EventError, LocalProtocolError, SessionClosed, Unauthorized
 from realtime.namespaces.events import Events
 from realtime.namespaces.session import EventSession
 from realtime.testing import VirtualClock
@@ -85,8 +85,14 @@ async def test_coming_in(kind: str, events: Events) -> None:
 
 @KINDS
 async def test_refusals(kind: str, events: Events, caplog: pytest.LogCaptureFixture) -> None:
+    @events.use
+    async def middleware(session: EventSession, event: str, args: list[Any], proceed: Any) -> Any:
+        return False if args[0].get("how") == "middleware" else await proceed()
+
     @events.on("connect")
-    def connect(session: EventSession, auth: dict[str, Any]) -> None:
+    def connect(session: EventSession, auth: dict[str, Any]) -> bool:
+        if auth.get("how") == "false":
+            return False
         if auth.get("how") == "data":
             raise Unauthorized("no", data={"retry": 5})
         if auth.get("how") == "error":
@@ -110,6 +116,9 @@ async def test_refusals(kind: str, events: Events, caplog: pytest.LogCaptureFixt
         await one.say('0{"how":"unsaid"}')
         assert await one.news() == '4{"message":"full"}'
         assert len(errors(caplog.get_records("call"))) == 2
+        await one.say('0{"how":"false"}', '0{"how":"middleware"}')
+        assert await one.take(2) == ['4{"message":"The connect handler failed"}'] * 2
+        assert caplog.text.count("\nTypeError: 'connect' returned False; to refuse") == 2
         await one.say(f'0{{"a":"{"x" * 20_000}"}}')
         assert "above 16384 bytes" in str(await one.news())
         assert not place.rt._service.sessions.hub._rooms
@@ -187,9 +196,19 @@ async def test_errors_are_answered_and_logged_once(kind: str, events: Events, ca
     @events.on("two")
     def two(session: EventSession, a: int, b: int = 2) -> None: ...
 
+    @events.on("away")
+    def away(session: EventSession) -> None:
+        raise BrokerError("Redis is away")
+
     async with chatting(events) as place:
         one = await client(place, kind)
         await one.connect()
+        await one.say('20["away"]')  # which may meet everybody at once: one line
+        assert await one.news() == '30[{"_error":"failed","message":"the handler failed"}]'
+        (record,) = caplog.get_records("call")
+        assert (record.levelname, record.exc_info) == ("WARNING", None)
+        assert record.getMessage().endswith("raised: Redis is away")
+        caplog.clear()
         await one.say('20["lazy"]')
         assert await one.news() == '30[{"_error":"failed","message":"the handler failed"}]'
         assert len(errors(caplog.get_records("call"))) == 1

@@ -13,6 +13,7 @@ from aiohttp import web
 import realtime
 from realtime.testing import VirtualClock
 from realtime.web.lingering import LEAST, Lingering
+from realtime.web.lingering import serving as served_on
 
 from ..patience import arrives, eventually
 from .place import Place, serving
@@ -208,10 +209,18 @@ async def test_a_connection_that_aiohttp_overlooks_ends_when_all_is_over(monkeyp
         reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
         writer.write(SEND)
         assert b" 400 " in await arrives(reader.readuntil(b"\r\n\r\n"))
+        # The last request comes by another of aiohttp's servers, as by a cluster's inner port.
+        inner = await asyncio.get_running_loop().create_server(within := served_on(place.app), "127.0.0.1", 0)
+        far, other = await asyncio.open_connection(*inner.sockets[0].getsockname())
+        other.write(SEND)
+        assert b" 400 " in await arrives(far.readuntil(b"\r\n\r\n"))
         await arrives(place.stop())
         assert looks > 1
         await arrives(reader.read())  # up to the end
         writer.close()
+        other.close()
+        inner.close()
+        await within.shutdown(0)
 
 
 async def test_only_open_connections_are_kept_in_mind() -> None:

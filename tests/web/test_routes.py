@@ -406,6 +406,18 @@ async def test_sessions_per_address(transport: str) -> None:
         assert place.rt._service.sessions.registry._addresses == {}
 
 
+async def test_a_proxy_that_is_not_believed_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """All of its clients count as one address."""
+    for trusted, count in (("10.0.0.0/8", 1), ("127.0.0.1", 0)):
+        async with serving(max_sessions_per_address=9, trusted_proxies=trusted) as place:
+            for number in range(2):
+                await opened(place, "polling", X_Forwarded_For=f"1.2.3.{number}")
+        said = [record.getMessage() for record in caplog.records if "X-Forwarded-For" in record.getMessage()]
+        assert len(said) == count
+        assert all("trusted_proxies=['127.0.0.1']" in one for one in said)
+        caplog.clear()
+
+
 @every
 async def test_opens_per_second_per_address(transport: str) -> None:
     async with guarded(opens_per_second_per_address=0.2, trusted_proxies="127.0.0.1") as (place, guard):

@@ -313,16 +313,19 @@ async def test_drain_closes_who_ignores_it_after_the_timeout(transport: str) -> 
         assert session.close_code == 1012
 
 
-@pytest.mark.usefixtures("quiet_log")
-async def test_drain_ends_who_is_not_there() -> None:
+async def test_drain_ends_who_is_not_there_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     async with serving() as place:
         peer, session = await place.parked("websocket")
         await peer.drop()
         await eventually(lambda: session.state is realtime.State.DETACHED)
-        async with bounded(3):
-            await place.rt.drain(timeout=0.1)
+        with caplog.at_level("INFO", "realtime.server"):
+            async with bounded(3):
+                await place.rt.drain(timeout=0.1)
         assert session.close_code == 1012
         assert len(place.rt) == 0
+    told, left = [record.getMessage() for record in caplog.records if record.name == "realtime.server"]
+    assert told == "= 1 sessions are told to go, within 0.1 s"
+    assert left.endswith("1 have not gone, and are ended")
 
 
 async def test_drain_of_nobody_is_done_at_once() -> None:

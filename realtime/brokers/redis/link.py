@@ -35,6 +35,9 @@ SLOWEST = 4_000_000  # bytes a second, that Redis takes at least
 SECTIONS = ("server", "replication", "memory")  # of what a Redis says of itself
 CLOSED = "it is closed"
 
+# What else it refuses, as where its memory or its disk is full, is logged so many seconds apart.
+PAUSE = 60.0
+
 # Errors with which Redis says that it did nothing, and may later.
 _LATER = (
     "READONLY",
@@ -82,6 +85,7 @@ class Link(Living):
         self._size = 0
         self._waiting: deque[tuple[asyncio.Future[Any], float, float]] = deque()  # since when, and for how long
         self._answered = 0.0  # when the last answer came
+        self._said_at = -math.inf  # when it was logged last that a command is refused
         self._wake = asyncio.Event()
 
     @property
@@ -202,6 +206,9 @@ class Link(Living):
                 )
             if kind in ("MOVED", "ASK", "CLUSTERDOWN"):
                 self._on_moved()
+            elif kind not in _LATER and now >= self._said_at + PAUSE:
+                self._said_at = now
+                log.warning("! Redis at %s refuses: %s", self.name, words)
             if kind == "READONLY":
                 raise Refused("this Redis has become a replica")
 
