@@ -341,7 +341,8 @@ class Records(Protocol):
         first."""
 
     async def postpone(self, sid: str, seconds: float) -> None:
-        """A session that is due has an owner: it is due again in so many seconds, if nothing else makes it."""
+        """A session that is due has an owner: it is due again in so many seconds, if nothing else makes it. One that is
+        not there any more is due no more."""
 
 
 class Store(Broker, History, Presence, Leases, Protocol):

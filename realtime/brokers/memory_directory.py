@@ -119,7 +119,7 @@ class MemoryDirectory:
 def _tidy(kept: OrderedDict[str, tuple[Any, float]]) -> None:
     """Drops two of the oldest, if their time is over: so there are never many of them."""
     now = time.monotonic()
-    for _ in range(2):
+    for _ in range(min(2, len(kept))):
         name, (_, until) = next(iter(kept.items()))
         if until > now:
             return

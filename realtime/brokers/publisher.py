@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import random
 import secrets
 import threading
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
@@ -92,13 +93,15 @@ class Publisher:
     ) -> None:
         if self._publishing is not None:
             publishing, self._publishing = self._publishing, None
-            # What another run of the store has taken back is told before this process, which alone knows of it, ends.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._timeout):
-                    await publishing.compare()
-            await self._tasks.end()
-            await publishing.close()
-            await self._store.close()
+            async with AsyncExitStack() as ends:  # also of who is cancelled here
+                ends.push_async_callback(self._store.close)
+                ends.push_async_callback(publishing.close)
+                ends.push_async_callback(self._tasks.end)
+                # What another run of the store has taken back is told before this process, which alone knows of it,
+                # ends.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._timeout):
+                        await publishing.compare()
 
     async def send(
         self, room: str, message: str | bytes | bytearray | memoryview, *, skip: str | Iterable[str] = ()
@@ -165,13 +168,15 @@ class _Outside:
 
 class BlockingPublisher:
     """A Publisher for code without an event loop: it has one, in a thread of its own. From any thread:
-    `with realtime.BlockingPublisher("redis://…") as publisher: publisher.send("room", "text")`.
+    `with realtime.BlockingPublisher("redis://…") as publisher: publisher.send("room", "text")`. Who waits for an answer
+    in another thread when the `with` is left gets a BrokerError.
     """
 
     def __init__(self, broker: Stores | str, *, broker_timeout: float = 5.0) -> None:
         self._publisher = Publisher(broker, broker_timeout=broker_timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()  # held by who looks whether there is a loop, and begins something in it
 
     def configure_rooms(self, pattern: str, *, history: int = 0, ttl: float = 3600.0, presence: bool = False) -> None:
         """Says what is kept of some rooms, as the servers do: see Server.configure_rooms()."""
@@ -181,19 +186,33 @@ class BlockingPublisher:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="realtime publisher", daemon=True)
         self._thread.start()
-        self._run(self._publisher.__aenter__())
+        try:
+            self._run(self._publisher.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        loop, thread = self._loop, self._thread
-        if loop is not None and thread is not None:
-            self._run(self._publisher.__aexit__(kind, error, trace))
+        if self._loop is not None:
+            try:
+                self._run(self._publisher.__aexit__(kind, error, trace))
+            finally:
+                self._stop()
+
+    def _stop(self) -> None:
+        """Ends the loop, with whatever somebody waits for there, and its thread."""
+        with self._lock:
+            loop, thread = self._loop, self._thread
             self._loop = self._thread = None
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()
+        assert loop is not None
+        assert thread is not None
+        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
     def send(self, room: str, message: str | bytes | bytearray | memoryview, *, skip: str | Iterable[str] = ()) -> str:
         """As Publisher.send(), and returns when the broker has it."""
@@ -204,10 +223,23 @@ class BlockingPublisher:
         return BlockingIdentity(self._run, self._publisher.identity(identity))
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        if self._loop is None:
-            coroutine.close()
-            raise BrokerError("a BlockingPublisher works within `with`")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        with self._lock:
+            if self._loop is None:
+                coroutine.close()
+                raise BrokerError("a BlockingPublisher works within `with`")
+            future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            return future.result()
+        except concurrent.futures.CancelledError:
+            raise BrokerError("the `with` was left before the broker has answered", maybe_sent=True) from None
+
+
+async def _cancel_all() -> None:
+    """Cancels all tasks of the loop but this one, and waits until they have ended."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class BlockingIdentity:

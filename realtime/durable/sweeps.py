@@ -208,7 +208,8 @@ class Sweeps:
             log.warning("! a worker of another version may go on with a durable session: %s", error)
             await records.postpone(sid, LATER)
             return
-        if sight is None:
+        if sight is None:  # and it is due no more, or it would be in front of others for ever
+            await records.postpone(sid, LATER)
             return
         record = sight.record
         try:

@@ -151,11 +151,13 @@ class Bbr(QuicCongestionControl):
             self.bytes_in_flight -= packet.sent_bytes
 
     def on_persistent_congestion(self) -> None:
-        """Nothing came through for long: all is found out anew, from the least on."""
+        """Nothing came through for long: all is found out anew, from the least on. It may be another path by now, and
+        farther (RFC 9002 §5.2)."""
         self.congestion_window = self._first_window = 2 * self._size
-        self._rates.clear()
-        self._fullest, self._plateau = 0.0, 0
+        self._rtt = self._look_rtt = inf
+        self._round_lost = 0  # this is what has come of it: by the next round it would be too much once more
         self.mode = Mode.START
+        self._forget()
 
     def on_rtt_measurement(self, *, now: float, rtt: float) -> None:
         """Keeps the shortest."""
@@ -183,6 +185,11 @@ class Bbr(QuicCongestionControl):
         rates.append((self._round, rate))
         while rates[0][0] <= self._round - ROUNDS:
             rates.popleft()
+
+    def _forget(self) -> None:
+        """How much it is has to be found out from the beginning."""
+        self._rates.clear()
+        self._fullest, self._plateau, self._calm_until = 0.0, 0, 0
 
     def _next_round(self, limited: bool) -> None:
         came, lost = self._delivered - self._round_began, self._round_lost
@@ -220,6 +227,8 @@ class Bbr(QuicCongestionControl):
                 if self.bytes_in_flight <= FEW * self._size:
                     self._look_until = now + LOOK
             elif now >= self._look_until:
+                if self._look_rtt > ROOM * self._rtt:  # so little was on the way that it said nothing of the path
+                    self._forget()
                 self._rtt, self._rtt_at = self._look_rtt, now
                 full = self._plateau >= PLATEAU or self._calm_until
                 self.mode, self._phase, self._phase_at = Mode.CRUISE if full else Mode.START, 2, now

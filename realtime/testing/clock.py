@@ -73,7 +73,7 @@ class VirtualClock:
 
         Raises ValueError if `seconds` is negative, RuntimeError if called from such a call.
         """
-        if seconds < 0:
+        if not seconds >= 0:  # of a NaN neither is true
             raise ValueError(f"a clock does not go back: advance({seconds!r})")
         if self._advancing:
             raise RuntimeError("advance() called from within advance(); a callback may only owe more calls")

@@ -18,6 +18,8 @@ __all__ = ["UdpFaultProxy"]
 
 Direction: TypeAlias = Literal["to_server", "to_client"]
 WAYS: frozenset[Direction] = frozenset(("to_server", "to_client"))
+CHANCES = ("loss", "duplicate", "reorder")
+TIMES = ("latency", "jitter")
 # A datagram that is to be overtaken is held for so long at most, in seconds: perhaps nothing follows it.
 MAX_HOLD = 0.05
 
@@ -84,7 +86,8 @@ class UdpFaultProxy:
     says (None: always): nothing passes on it from then on in the direction `cut_way` ("to_server", "to_client", or None
     for both), and nobody is told. All of these may be set meanwhile.
 
-    Raises LocalProtocolError for chances that are none, and for chances and jitter without a `random`.
+    Raises LocalProtocolError, when they are set meanwhile, too, for chances that are none, and for chances and jitter
+    without a `random`.
     """
 
     def __init__(
@@ -102,14 +105,7 @@ class UdpFaultProxy:
         cut_way: Direction | None = None,
         random: Random | None = None,
     ) -> None:
-        chances = {"loss": loss, "duplicate": duplicate, "reorder": reorder}
-        for name, chance in chances.items():
-            if not 0 <= chance <= 1:
-                raise LocalProtocolError(f"{name}={chance!r}: a chance is from 0 to 1")
-        if latency < 0 or jitter < 0:
-            raise LocalProtocolError("latency and jitter are seconds, and not below 0")
-        if random is None and (any(chances.values()) or jitter):
-            raise LocalProtocolError("what happens by chance needs a random, such as random.Random(1)")
+        self._random = random
         # Where the server is. May be set: clients that come from then on go there.
         self.backend: tuple[str, int] = (host, port)
         self.loss: float = loss  # the chance of a datagram to vanish
@@ -124,12 +120,23 @@ class UdpFaultProxy:
         self.dark: frozenset[Direction] = frozenset()
         # How often what has happened: "passed", "lost", "doubled", "overtaken", "cut", "swallowed".
         self.counts: Counter[str] = Counter()
-        self._random = random
         self._flows: dict[Any, _Flow] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._transport: asyncio.DatagramTransport | None = None
         self._port = 0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A setting is checked whenever it is set: what did nothing, without a word, would be a test of nothing."""
+        if name in CHANCES and not 0 <= value <= 1:
+            raise LocalProtocolError(f"{name}={value!r}: a chance is from 0 to 1")
+        if name in TIMES and not value >= 0:
+            raise LocalProtocolError(f"{name}={value!r}: latency and jitter are seconds, and not below 0")
+        if name in (*CHANCES, "jitter") and value and self._random is None:
+            raise LocalProtocolError(
+                f"{name}={value!r}: what happens by chance needs a random, such as random.Random(1)"
+            )
+        super().__setattr__(name, value)
 
     # -- life --------------------------------------------------------------------------------------------------------
 
@@ -178,7 +185,7 @@ class UdpFaultProxy:
 
     def cut(self) -> int:
         """Cuts all flows that there are; returns how many. Clients that come from another socket pass."""
-        living = [flow for flow in self._flows.values() if not flow.cut]
+        living = [flow for flow in self._flows.values() if flow.cut != WAYS]
         for flow in living:
             self._cut(flow)
         return len(living)
@@ -213,7 +220,11 @@ class UdpFaultProxy:
 
     async def _connect(self, flow: _Flow) -> None:
         loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: flow, remote_addr=self.backend)
+        try:
+            transport, _ = await loop.create_datagram_endpoint(lambda: flow, remote_addr=self.backend)
+        except OSError:  # nobody is there, which is silence; with the client's next datagram it is looked for again
+            self._flows.pop(flow.client, None)
+            return
         if flow.cut == WAYS:
             transport.close()
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio.connection import AbstractConnection
 
+from realtime.brokers.publisher import _Deaf as Listening
+from realtime.brokers.redis.nodes import Nodes
+from realtime.brokers.redis.scripts import PARTITIONS, Keys
 from realtime.brokers.redis.topology import topology_of
 
 from ..patience import arrives, bounded, eventually
@@ -206,3 +210,50 @@ async def test_a_question_that_is_stopped_in_the_middle_leaves_no_connection(clu
             del topology, asking
             gc.collect()  # which says what was not closed
         assert [str(one.message) for one in told if "nclosed C" in str(one.message)] == []
+
+
+class Nowhere:
+    """A cluster of which no node can be reached."""
+
+    sharded = True
+
+    async def nodes(self, keys: Sequence[str]) -> list[str]:
+        raise OSError("nobody is there")
+
+    async def connect(self, node: str) -> AbstractConnection:
+        raise OSError("nobody is there")
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture
+async def elsewhere() -> AsyncIterator[Nodes]:
+    """Nodes that the test places itself."""
+    nodes = Nodes(Nowhere(), Keys("test:"), timeout=1.0, beat=60.0)
+    nodes.start("worker", Listening(lambda run: None))
+    yield nodes
+    await nodes.close()
+
+
+async def test_a_node_whose_first_slot_moves_beats_in_another_of_its_own(elsewhere: Nodes) -> None:
+    """Or each of its subscriptions would be refused with the one to the beat, for ever."""
+    keys = elsewhere._keys
+    await elsewhere._arrange(["one"] * PARTITIONS)
+    node = elsewhere._nodes["one"]
+    elsewhere.subscribe("room")
+    assert set(node.ear.channels) == {keys.beat(0, "worker"), keys.channel("room")}
+    await elsewhere._arrange(["two"] + ["one"] * (PARTITIONS - 1))
+    assert set(node.ear.channels) == {keys.beat(1, "worker"), keys.channel("room")}
+    assert node.heard(keys.beat(1, "worker"), b"1")
+    assert set(elsewhere._nodes["two"].ear.channels) == {keys.beat(0, "worker")}
+
+
+async def test_who_waits_for_a_node_goes_on_with_the_one_that_takes_its_place(elsewhere: Nodes) -> None:
+    waiting = asyncio.create_task(elsewhere.reached("room"))
+    await elsewhere._arrange(["gone"] * PARTITIONS)
+    await asyncio.sleep(0)
+    await elsewhere._arrange(["new"] * PARTITIONS)
+    link = elsewhere._nodes["new"].link
+    link.connected.set()
+    elsewhere._returned(link)
+    await arrives(waiting)

@@ -147,6 +147,15 @@ async def test_a_name_is_claimed_once(directory: Directory) -> None:
 
 
 @every
+async def test_a_claim_may_be_as_short_as_one_likes(directory: Directory) -> None:
+    """`resume_window` may be anything above 0."""
+    assert await directory.claim("name", A, 1e-9, True) == A
+    assert await directory.keep("other", A, 1e-9)
+    await until(lambda: directory.holder("name"), None)
+    assert await directory.claim("name", B, 60, True) == B
+
+
+@every
 async def test_of_many_claims_at_once_one_is_first(directory: Directory) -> None:
     claims = [Claim(f"wrk{number}.x", "") for number in range(8)]
     answers = await asyncio.gather(*(directory.claim("name", claim, 30, True) for claim in claims))

@@ -9,12 +9,15 @@ import itertools
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from realtime.brokers.base import Records, Refused, Store, Unanswered, Unreadable
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.redis import RedisBroker
+from realtime.brokers.redis.records import RedisRecords
+from realtime.brokers.redis.scripts import Keys
 from realtime.core.durable.changes import Ended, Published, Sends
 from realtime.core.durable.owner import Outcome, Owner, Write
 from realtime.core.durable.record import Close, Publish, Record, Stage, created
@@ -277,3 +280,62 @@ async def test_a_takeover_is_at_a_replica_when_it_is_told(own_redis: Server, tmp
                 await store.close()
     finally:
         replica.kill()
+
+
+async def test_a_session_that_redis_has_dropped_is_due_no_more(own_redis: Server) -> None:
+    """Sixty-four of them would be in front of all others of their part for ever."""
+    store = await started(RedisBroker(own_redis.url))
+    try:
+        records, part = store.records, store.records.home(SID)
+        await records.put(SID, Write("", NEW), 0.001)
+        with own_redis.client() as client:
+            (key,) = client.keys("*:record:*")
+            client.delete(key)
+        await until(lambda: records.due(part, 10), [SID])
+        await records.postpone(SID, 0.001)
+        with own_redis.client() as client:
+            assert client.keys("*:due:*") == []
+    finally:
+        await store.close()
+
+
+class Replicated:
+    """A node with a replica, which writes everything and says what a test lets it."""
+
+    def __init__(self) -> None:
+        self.waits = 0
+        self.copied: asyncio.Queue[int] = asyncio.Queue()  # what each WAIT is told
+
+    def name_at(self, part: int) -> str:
+        return "node"
+
+    async def call(self, part: int, *command: Any, patience: float = 0.0) -> Any:
+        if command[0] == "INFO":
+            return b"role:master\r\nconnected_slaves:1\r\n"
+        if command[0] == "WAIT":
+            self.waits += 1
+            assert patience >= command[2] / 1000, "what is not answered so soon is no connection that is gone"
+            return await self.copied.get()
+        return NEW.id.encode()  # of the write
+
+
+async def test_takeovers_wait_for_a_replica_together_and_no_more_for_one_that_is_late() -> None:
+    """A Redis that waits answers nothing else on that connection: all rooms of a worker would stand still meanwhile."""
+    node = Replicated()
+    records = RedisRecords(node, Keys("test:"))  # type: ignore[arg-type]
+
+    def take_over(count: int) -> list[asyncio.Task[str]]:
+        writes = (records.put(f"w.{number}", Write("", NEW), 30, Notice("s", "t"), "w2") for number in range(count))
+        return [asyncio.ensure_future(write) for write in writes]
+
+    first = take_over(1)
+    await eventually(lambda: node.waits == 1)
+    others = take_over(20)
+    node.copied.put_nowait(1)
+    await asyncio.gather(*first)
+    await eventually(lambda: node.waits == 2)  # they were written behind the first one
+    assert not any(write.done() for write in others)
+    node.copied.put_nowait(0)
+    await asyncio.gather(*others)
+    await asyncio.gather(*take_over(20))
+    assert node.waits == 2

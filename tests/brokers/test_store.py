@@ -239,6 +239,18 @@ async def test_large_payloads_keep_their_place(workers: Workers, keep: Keep) -> 
     assert read == (payloads if keep.history else [])
 
 
+async def test_what_is_kept_for_less_than_a_millisecond_is_sent_all_the_same(workers: Workers) -> None:
+    """Large or not: Redis keeps nothing for no time at all, and stops in the middle of a script that asks it to."""
+    one = await workers("one")
+    await subscribed(one, "a")
+    payloads = [b"L" * 70_000, b"small"]
+    for number, payload in enumerate(payloads):
+        position = await one[0].publish("a", Keep(5, 0.0001), f"x-{number}", payload, False, 0.0001)
+        assert position is not None
+        assert position.offset == number + 1
+    await eventually(lambda: one[1].payloads("a")[-1:] == payloads[1:])
+
+
 async def test_names_and_payloads_may_be_anything(workers: Workers) -> None:
     one = await workers("one")
     rooms = ["", " ", "a b", "a:b", "{x}", "}:room:y", "ä€\n", "*", "x" * 300]

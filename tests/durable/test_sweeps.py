@@ -151,3 +151,17 @@ async def test_whoever_publishes_what_was_left_may_die_in_the_middle(point: str)
         await sweep(them, three, raw.sid)
         assert (await them.record(raw.sid)).publishes == ()
         assert await heard(three.server) == ["a", "a again"]
+
+
+async def test_a_session_that_is_due_and_not_there_any_more_is_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its store has dropped it; what is due behind it has to have its turn."""
+    async with tellers(1) as them:
+        keeper = them.keeper(them.workers[0])
+        put_off: list[str] = []
+
+        async def postpone(sid: str, seconds: float) -> None:
+            put_off.append(sid)
+
+        monkeypatch.setattr(keeper.records, "postpone", postpone)
+        await keeper.sweeps.sweep(["gone.session"])
+        assert put_off == ["gone.session"]

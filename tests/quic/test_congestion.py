@@ -71,6 +71,15 @@ def test_a_path_that_grows_longer_is_noticed() -> None:
     assert share(sender, 17.0, 22.0) > 0.75
 
 
+def test_a_path_that_grows_many_times_longer_is_filled_anew() -> None:
+    """What was on the way by the distance of before was so little that it said nothing of the path."""
+    path = Path(rate=RATE, distance=DISTANCE, queue=8 * HOLDS)
+    sender = Sender(path)
+    path.run(5.0)
+    path.distance = 8 * DISTANCE
+    assert share(sender, 20.0, 24.0) > 0.7
+
+
 def test_where_what_is_too_much_is_dropped_at_once_little_is() -> None:
     """A policer, or a box with hardly a queue."""
     path = Path(rate=RATE, distance=DISTANCE, queue=0.1 * HOLDS)
@@ -147,6 +156,17 @@ def test_where_nothing_comes_through_all_begins_anew() -> None:
     assert control.pacing_rate == 0.0
     path.loss = 0.0
     assert share(sender, 9.0, 14.0) > 0.8
+
+
+def test_another_path_behind_a_silence_is_filled_however_much_farther_it_leads() -> None:
+    """Another network, for instance: neither the distance of before nor what was lost says anything of it."""
+    path = Path(rate=RATE, distance=DISTANCE, queue=2 * HOLDS)
+    sender = Sender(path)
+    path.run(5.0)
+    path.loss = 1.0
+    path.run(8.5)
+    path.loss, path.distance = 0.0, 8 * DISTANCE
+    assert share(sender, 12.0, 15.0) > 0.6
 
 
 def test_the_distance_is_looked_at_again_with_little_on_the_way() -> None:

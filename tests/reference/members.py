@@ -87,7 +87,11 @@ def _own(cls: type) -> Iterator[Member]:
 
 
 def _is_public(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    special = node.name.startswith("__") and node.name.endswith("__") and node.name not in ("__reduce__", "__repr__")
+    special = (
+        node.name.startswith("__")
+        and node.name.endswith("__")
+        and node.name not in ("__reduce__", "__repr__", "__setattr__")
+    )
     return (special and ast.get_docstring(node) is not None) or not node.name.startswith("_")
 
 

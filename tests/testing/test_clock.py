@@ -96,6 +96,8 @@ def test_it_does_not_go_back_nor_into_itself() -> None:
     clock = VirtualClock()
     with pytest.raises(ValueError, match="does not go back"):
         clock.advance(-1)
+    with pytest.raises(ValueError, match="does not go back"):
+        clock.advance(float("nan"))
     clock.call_at(1, lambda: clock.advance(1))
     with pytest.raises(RuntimeError, match="within advance"):
         clock.advance(1)

@@ -432,14 +432,16 @@ async def test_what_is_not_http_ends_the_connection(proxy: FaultProxy, connect: 
         b"hello\r\n\r\n",
         b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
         b"POST /echo HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        b"POST /echo HTTP/1.1\r\nContent-Length: " + b"1" * 5000 + b"\r\n\r\n",  # which Python does not read
         b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"x" * 140_000,
         b"x" * 70_000,
     ):
         raw = await connect()
         raw.send(junk)
         data, _ = await raw.end()
         assert not data.startswith(b"HTTP/1.1 200")
-    assert sum(event.kind == "bad" for event in proxy.log) == 5
+    assert sum(event.kind == "bad" for event in proxy.log) == 7
 
 
 async def test_back_pressure_reaches_the_server(proxy: FaultProxy, connect: Connect) -> None:
@@ -515,6 +517,16 @@ async def test_reset_websocket(proxy: FaultProxy, connect: Connect, backend: Bac
     raw.handshake()
     assert await raw.end() == (b"", "rst")
     assert backend.upgrades == []
+
+
+async def test_what_refuses_a_handshake_is_no_frame(
+    proxy: FaultProxy, client: aiohttp.ClientSession, backend: Backend
+) -> None:
+    kill = proxy.add(KillWebSocket())
+    proxy.add(StripUpgrade())  # the answer is a page
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        await client.ws_connect("/ws")
+    assert (kill.armed, kill.fired) == (1, 0)
 
 
 @pytest.mark.parametrize("end", ["fin", "rst"])
@@ -1157,6 +1169,10 @@ async def test_a_chance_needs_a_random() -> None:
 def test_nonsense_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError):
         Answer(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="after_frames=-1: takes 0 or more"):
+        KillWebSocket(after_frames=-1)
+    with pytest.raises(ValueError, match="seconds=nan: takes 0 or more"):
+        Lag(seconds=float("nan"))
     with pytest.raises(ValueError, match="not both"):
         RepeatRequest(after_requests=1, after_seconds=1)
 
@@ -1227,6 +1243,52 @@ async def test_what_match_raises_is_raised_by_aclose(backend: Backend) -> None:
     assert repr(proxy).startswith(f"<FaultProxy {proxy.url} for 127.0.0.1:{backend.port} rules=1")
     with pytest.raises(LookupError):
         await proxy.aclose()
+
+
+async def test_what_match_raises_leaves_other_rules_as_they_were(backend: Backend) -> None:
+    def wrong(request: ProxiedRequest) -> bool:
+        raise LookupError(request.path)
+
+    proxy = FaultProxy("127.0.0.1", backend.port)
+    await proxy.start()
+    held = proxy.add(ReorderRequests(max_hold=60))
+    refusing = proxy.add(Answer(match=wrong))
+    raws = [Raw(*await asyncio.open_connection("127.0.0.1", proxy.port)) for _ in range(3)]
+    raws[0].request(method="POST")
+    await raws[0].end()
+    refusing.remove()
+    raws[1].request(method="POST", body=b"late")
+    async with within():
+        await held.wait_armed(2)
+    raws[2].request(method="POST", body=b"early")
+    assert await raws[2].response() == (200, b"early")
+    assert await raws[1].response() == (200, b"late")
+    for raw in raws:
+        raw.writer.close()
+    with pytest.raises(LookupError):
+        await proxy.aclose()
+
+
+async def test_rules_that_were_removed_cost_nothing(proxy: FaultProxy, client: aiohttp.ClientSession) -> None:
+    """Of one proxy for a day of tests, too."""
+    for _ in range(10):
+        proxy.add(ReorderRequests(max_hold=0.0)).remove()
+        proxy.add(ReorderRequests(max_hold=0.0))
+        assert await statuses(client, 1) == [200]
+        proxy.clear()
+    assert len(proxy._shared._holding) <= 1
+
+
+async def test_an_address_of_ipv6_has_brackets_in_a_url(backend: Backend) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("there is no IPv6 here")
+    try:
+        async with FaultProxy("127.0.0.1", backend.port, listen="::1") as proxy:
+            assert proxy.url == f"http://[::1]:{proxy.port}"
+            async with aiohttp.ClientSession(proxy.url) as client:
+                assert await statuses(client, 1) == [200]
+    except OSError:
+        pytest.skip("there is no IPv6 here")
 
 
 async def test_a_failure_of_the_test_comes_first(backend: Backend) -> None:

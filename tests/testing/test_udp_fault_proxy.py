@@ -160,3 +160,34 @@ async def test_dark_and_light_again() -> None:
 def test_what_makes_no_sense(faults: dict[str, Any], says: str) -> None:
     with pytest.raises(realtime.LocalProtocolError, match=says):
         UdpFaultProxy("127.0.0.1", 1, **faults)
+
+
+@pytest.mark.parametrize(("name", "value"), [("loss", 0.5), ("jitter", 0.1), ("duplicate", 2), ("latency", -1)])
+async def test_what_makes_no_sense_meanwhile(name: str, value: float) -> None:
+    async with through() as (_, _, proxy):
+        with pytest.raises(realtime.LocalProtocolError, match=name):
+            setattr(proxy, name, value)
+
+
+async def test_a_flow_that_is_cut_one_way_can_be_cut_the_other_way_too() -> None:
+    async with through(cut_after=1, cut_way="to_client") as (client, server, proxy):
+        await said(client, numbered(2))
+        await eventually(lambda: server.came == numbered(2))
+        assert proxy.cut() == 1
+        before = proxy.counts["swallowed"]
+        await said(client, numbered(1))
+        await eventually(lambda: proxy.counts["swallowed"] > before)
+        assert server.came == numbered(2)
+        assert proxy.cut() == 0
+
+
+async def test_a_server_that_has_no_address_is_silence() -> None:
+    """Until it has one."""
+    async with through() as (client, _, proxy):
+        there = proxy.backend
+        proxy.backend = "256.0.0.1", 1
+        client.transport.sendto(b"lost")
+        await eventually(lambda: proxy.counts["passed"] == 1 and not proxy.flows)
+        proxy.backend = there
+        client.transport.sendto(b"heard")
+        await eventually(lambda: client.came == [b"heard"])

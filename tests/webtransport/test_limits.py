@@ -15,7 +15,7 @@ from aioquic.quic.packet import QuicErrorCode
 from aioquic.tls import Epoch
 
 import realtime
-from realtime.quic.client import Channel
+from realtime.quic.client import Channel, _begin
 from realtime.quic.connection import MAX_STREAMS, Connection
 from realtime.quic.http3 import MAX_HEAD
 from realtime.testing import UdpFaultProxy, VirtualClock
@@ -381,15 +381,19 @@ async def test_who_is_refused_and_does_not_leave_is_cut_off() -> None:
 async def test_a_connection_without_a_session_ends() -> None:
     """After request_timeout, however often its client shows that it is there."""
     async with place(echoing()) as there, within():
-        head = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"here"), (b":path", b"/")]
-        from realtime.quic.client import _begin
-
-        channel = await _begin(2, ("127.0.0.1", there.listener.port), "127.0.0.1", head, made().digest)
-        await eventually(lambda: channel._session is not None)
+        channel = await one_that_asks_for_nothing(there.listener)
         connection = the_connection(there)
         assert connection in there.listener._unopened
-        leap(31.0)
+        for seconds in (20.0, 11.0):
+            # What is on its way when the clock leaps would be a round trip of so many seconds.
+            await eventually(lambda: at_rest(channel.quic) and at_rest(connection.quic))
+            assert not connection.is_over
+            channel.quic.send_ping(0)
+            channel.transmit()
+            await eventually(lambda: at_rest(channel.quic))
+            leap(seconds)
         await eventually(lambda: connection.is_over and channel.is_over)
+        assert "no WebTransport session was opened in time" in str(channel.answered.exception())
         assert not there.listener._unopened
 
 
@@ -448,20 +452,12 @@ async def test_when_many_shake_hands_a_client_shows_that_its_address_is_its_own(
     """From half of max_handshakes on, and it gets in; above it nobody does."""
     async with place(echoing(), webtransport(max_handshakes=2)) as there, within():
         listener = there.listener
-        head = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"here"), (b":path", b"/")]
-        from realtime.quic.client import _begin
-
-        async def idle() -> Channel:
-            channel = await _begin(2, ("127.0.0.1", listener.port), "127.0.0.1", head, made().digest)
-            await eventually(lambda: channel._session is not None)
-            return channel
-
-        first = await idle()
+        first = await one_that_asks_for_nothing(listener)
         assert not first.quic._retry_count
-        second = await idle()  # was asked again
+        second = await one_that_asks_for_nothing(listener)  # was asked again
         assert second.quic._retry_count == 1
         assert len(listener._unopened) == 2
-        third = await _begin(2, ("127.0.0.1", listener.port), "127.0.0.1", head, made().digest)
+        third = await begun(listener)
         await first_datagram(listener)
         assert len(listener._connections) == 2
         first.close()
@@ -471,6 +467,24 @@ async def test_when_many_shake_hands_a_client_shows_that_its_address_is_its_own(
             assert await raw.until("o")
         for channel in (second, third):
             channel.close()
+
+
+async def begun(listener: Any) -> Channel:
+    """A client's connection."""
+    return await _begin(2, ("127.0.0.1", listener.port), "127.0.0.1", [], made().digest)
+
+
+async def one_that_asks_for_nothing(listener: Any) -> Channel:
+    """A connection whose handshake is done."""
+    channel = await begun(listener)
+    channel._connect = lambda settings: setattr(channel, "_session", 0)  # type: ignore[method-assign]
+    await eventually(lambda: channel._session is not None)
+    return channel
+
+
+def at_rest(quic: Connection) -> bool:
+    """Whether all that was sent is acknowledged."""
+    return not any(space.ack_eliciting_in_flight for space in quic._loss.spaces)
 
 
 async def first_datagram(listener: Any) -> None:

@@ -12,7 +12,7 @@ from ...core.claims import Claim
 from ...core.leases import Ended, Known, Peer
 from ...core.proof import Key
 from .nodes import Nodes
-from .scripts import Keys, sha
+from .scripts import Keys, ms, sha
 
 __all__ = ["RedisDirectory"]
 
@@ -67,7 +67,7 @@ class RedisDirectory:
 
     async def claim(self, name: str, claim: Claim, life: float, may: bool) -> Claim | None:
         """Claims a name; who has it then."""
-        return _claim(await self._name(name, "claim", *claim, int(life * 1000), int(may)))
+        return _claim(await self._name(name, "claim", *claim, ms(life), int(may)))
 
     async def release(self, name: str, sid: str) -> None:
         """The name is given back."""
@@ -102,7 +102,7 @@ class RedisDirectory:
         every = list(ended.items())
         for begin in range(0, len(every), BATCH):
             batch = every[begin : begin + BATCH]
-            flat = [part for _, (one, life) in batch for part in (_written(one), max(1, int(life * 1000)))]
+            flat = [part for _, (one, life) in batch for part in (_written(one), ms(life))]
             keys = tuple(self._keys.ended(worker, sid) for sid, _ in batch)
             await self._script(self._keys.part(worker), "bury", keys, flat)
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import AskError, ClusterDownError
 
 from .connection import Backoff, Connect, Living, in_words, let_go, together
 
@@ -78,6 +79,8 @@ class Ear(Living):
                 reason = "it is made again"
             except Exception as error:  # whatever it is: who ends here, nobody begins again
                 reason = in_words(error)
+                if isinstance(error, AskError | ClusterDownError):  # MOVED is a kind of ASK there
+                    self._moved()
             finally:
                 if connection is not None:
                     await let_go(connection)

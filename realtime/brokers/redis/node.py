@@ -46,6 +46,14 @@ class Node:
         self.ear.start()
         self._task = asyncio.get_running_loop().create_task(self._live(), name=f"realtime broker beat {self.name}")
 
+    def beat_on(self, channel: str) -> None:
+        """Beats on this channel from now on. In a cluster it is in a slot of the node's: whoever subscribes to any that
+        is not there any more is refused, with all its subscriptions."""
+        if channel != self._channel:
+            self.ear.unsubscribe(self._channel)
+            self.ear.subscribe(channel)
+            self._channel, self._heard = channel, self._sent
+
     async def close(self) -> None:
         """Ends both connections."""
         if self._task is not None:

@@ -51,7 +51,7 @@ class Nodes:
         self._fetching: dict[str, deque[tuple[Entry, bool]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._moved = asyncio.Event()
-        self._placed = asyncio.Event()  # it is known where the parts are
+        self._news = asyncio.Event()  # set, and replaced, when a node is reached, or parts are elsewhere
         self._problem = "not connected yet"
         self._warned: set[str] = set()
         self._closed = False
@@ -99,17 +99,20 @@ class Nodes:
                 continue
             self._problem = ""
             await self._arrange(names)
-            self._placed.set()
             await asyncio.sleep(PAUSE)
 
     async def _arrange(self, names: list[str]) -> None:
-        before = list(self._by_part)
+        before, beats = list(self._by_part), dict[str, str]()
         gone = {name: node for name, node in self._nodes.items() if name not in names}
         for part, name in enumerate(names):
             if name not in self._nodes:
                 self._nodes[name] = self._node(name, part)
                 self._nodes[name].start()
             self._by_part[part] = self._nodes[name]
+            beats.setdefault(name, self._keys.beat(part, self._worker))
+        for name, channel in beats.items():
+            self._nodes[name].beat_on(channel)
+        self._tell()
         moved = [room for room in self._rooms if before[self._keys.part(room)] is not self._node_of(room)]
         for room in moved:
             old = before[self._keys.part(room)]
@@ -173,7 +176,12 @@ class Nodes:
                 link.name,
                 policy,
             )
+        self._tell()
         self._listener.returned(link.run)
+
+    def _tell(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
 
     def _lost(self, link: Link) -> None:
         if self._closed:
@@ -274,20 +282,20 @@ class Nodes:
         node = self._by_part[part]
         return "" if node is None else node.link.run
 
+    def name_at(self, part: int) -> str:
+        """The name of the node that has this part now."""
+        node = self._by_part[part]
+        return "" if node is None else node.name
+
     def age_at(self, part: int) -> float:
         """For how many seconds that run has been there at least."""
         node = self._by_part[part]
         return 0.0 if node is None else node.link.age
 
     async def reached(self, room: str) -> None:
-        """Waits until the node of this room is connected."""
-        while True:
-            await self._placed.wait()
-            node = self._node_of(room)
-            assert node is not None
-            await node.link.connected.wait()
-            if node is self._node_of(room):
-                return
+        """Waits until the node of this room is connected, whichever has it by then."""
+        while (node := self._node_of(room)) is None or not node.link.connected.is_set():
+            await self._news.wait()
 
     def health(self) -> Health:
         """What is reached and heard, of all nodes."""

@@ -48,10 +48,11 @@ return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(clock()), 'LIMIT', 0, 
 """
 )
 
-# KEYS: index. ARGV: sid, for how long
+# KEYS: index, record. ARGV: sid, for how long. A Redis that had no more room may have dropped one and kept the other
 _POSTPONE = (
     CLOCK
     + """
+if redis.call('EXISTS', KEYS[2]) == 0 then return redis.call('ZREM', KEYS[1], ARGV[1]) end
 redis.call('ZADD', KEYS[1], 'XX', whole(clock() + ARGV[2]), ARGV[1])
 return 1
 """

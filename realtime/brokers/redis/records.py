@@ -4,6 +4,7 @@ sid.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,13 +15,24 @@ from ...core.durable.takeover import Notice, indexed
 from ...core.errors import BrokerError
 from ..base import Sight, Unreadable
 from .nodes import Nodes
-from .scripts import Keys, sha
+from .scripts import Keys, ms, sha
 
 __all__ = ["RedisRecords"]
 
 REPLICATION = 1000  # ms that a takeover waits for a replica, where there is one
+BEHIND = 10.0  # seconds in which no replica is waited for where one was not there in time
 NOTICES = 1000  # of one answer
 NOTICES_LIFE = 3_600_000  # ms for which notices are kept that nobody reads
+
+
+class _Copying:
+    """How far what was written at one node is known to be at a replica, too. All are asked about together: until there
+    is an answer, Redis says nothing else on that connection."""
+
+    def __init__(self) -> None:
+        self.written = self.copied = 0  # how many takeovers
+        self.again = 0.0  # when a replica may be waited for
+        self.lock = asyncio.Lock()
 
 
 class RedisRecords:
@@ -29,6 +41,7 @@ class RedisRecords:
     def __init__(self, nodes: Nodes, keys: Keys) -> None:
         self._nodes = nodes
         self._keys = keys
+        self._copying: dict[str, _Copying] = {}  # by the name of a node
 
     async def load(self, sid: str) -> Sight | None:
         """What there is of a session."""
@@ -45,7 +58,7 @@ class RedisRecords:
         part, record = self.home(sid), write.record
         keys = (self._keys.record(sid), self._keys.due(part), self._keys.notices(part, to))
         left = "" if notice is None else _line(notice)
-        kept = (max(1, int(life * 1000)), int(indexed(record)), left, NOTICES_LIFE)
+        kept = (ms(life), int(indexed(record)), left, NOTICES_LIFE)
         text = written(record).encode("utf-8", "surrogatepass")
         found = _text(await self._script(part, "record_put", keys, write.expected, record.id, text, sid, *kept))
         if to and found == record.id:
@@ -78,13 +91,26 @@ class RedisRecords:
     async def postpone(self, sid: str, seconds: float) -> None:
         """It is due again later."""
         part = self.home(sid)
-        await self._script(part, "record_postpone", (self._keys.due(part),), sid, int(seconds * 1000))
+        keys = (self._keys.due(part), self._keys.record(sid))
+        await self._script(part, "record_postpone", keys, sid, int(seconds * 1000))
 
     async def _replicated(self, part: int) -> None:
-        """A takeover waits for a replica, if there is one, though not for long."""
-        with suppress(BrokerError):
-            if b"connected_slaves:0" not in await self._nodes.call(part, "INFO", "replication"):
-                await self._nodes.call(part, "WAIT", 1, REPLICATION)
+        """A takeover waits for a replica, if there is one, though not for long; with others that were written by then,
+        and not where a replica was late just now."""
+        now = asyncio.get_running_loop().time
+        copying = self._copying.setdefault(self._nodes.name_at(part), _Copying())
+        copying.written += 1
+        mine = copying.written
+        async with copying.lock:
+            if copying.copied >= mine or now() < copying.again:
+                return
+            written = copying.written
+            with suppress(BrokerError):
+                if b"connected_slaves:0" not in await self._nodes.call(part, "INFO", "replication"):
+                    seconds = REPLICATION / 1000
+                    if not await self._nodes.call(part, "WAIT", 1, REPLICATION, patience=seconds):
+                        copying.again = now() + BEHIND
+            copying.copied = written
 
     async def _script(self, part: int, name: str, keys: tuple[str, ...], *rest: Any) -> Any:
         return await self._nodes.call(part, "EVALSHA", sha(name), len(keys), *keys, *rest)

@@ -13,7 +13,7 @@ from .directory_scripts import DIRECTORY_SCRIPTS
 from .queue_scripts import QUEUE_SCRIPTS
 from .record_scripts import RECORD_SCRIPTS
 
-__all__ = ["PARTITIONS", "SCRIPTS", "Keys", "sha"]
+__all__ = ["PARTITIONS", "SCRIPTS", "Keys", "ms", "sha"]
 
 SCHEMA = 1
 PARTITIONS = 128
@@ -253,6 +253,11 @@ SCRIPTS = {
 def sha(name: str) -> str:
     """By what Redis knows a script."""
     return _SHAS[name]
+
+
+def ms(seconds: float) -> int:
+    """For how long something is kept, in whole milliseconds: at least one, or Redis does not keep it, but fails."""
+    return max(1, int(seconds * 1000))
 
 
 _SHAS = {name: hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest() for name, text in SCRIPTS.items()}

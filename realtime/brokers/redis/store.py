@@ -12,7 +12,7 @@ from .directory import RedisDirectory
 from .nodes import Nodes, message_of
 from .queues import RedisQueues
 from .records import RedisRecords
-from .scripts import PARTITIONS, Keys, sha
+from .scripts import PARTITIONS, Keys, ms, sha
 from .topology import topology_of
 
 __all__ = ["RedisStore"]
@@ -95,10 +95,10 @@ class RedisStore:
                 id,
                 payload,
                 keep.history,
-                int(keep.ttl * 1000),
+                ms(keep.ttl),
                 _life(room, keep),
                 int(ask),
-                int(life * 1000),
+                ms(life),
                 int(large),
                 self._command,
                 int(payload == CLOSING),

@@ -230,6 +230,7 @@ class Exchange:
         if response.status == 101:
             await outlet.write(head)
             return outlet
+        self._flow.refused()
         return await self._respond(server, response, head, outlet)
 
     async def _respond(self, server: Wire, response: Response, head: bytes, outlet: Outlet) -> End | None:

@@ -18,6 +18,19 @@ End: TypeAlias = Literal["fin", "rst"]
 EndOrHang: TypeAlias = Literal["fin", "rst", "hang"]
 """As `End`; "hang": the client's connection stays open and nothing comes over it any more."""
 
+AT_LEAST_0 = (
+    "after_bytes",
+    "after_frames",
+    "after_idle",
+    "after_requests",
+    "after_seconds",
+    "after_writes",
+    "max_hold",
+    "patience",
+    "seconds",
+)
+"""What a fault may have, and what less of it would be none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
@@ -43,6 +56,10 @@ class Fault:
             raise ValueError("skip and times are at least 0, every at least 1")
         if not 0 <= self.chance <= 1:
             raise ValueError("chance is a probability, from 0 to 1")
+        for name in AT_LEAST_0:
+            value = getattr(self, name, None)
+            if value is not None and not value >= 0:
+                raise ValueError(f"{name}={value!r}: takes 0 or more")
 
     def applies_to(self, request: ProxiedRequest) -> bool:
         """Whether the request is of the kind this fault is about, and wanted by `match`."""

@@ -79,6 +79,10 @@ class Flow:
     def fire(self, rule: Rule) -> None:
         self._shared.fire(rule, self._request)
 
+    def refused(self) -> None:
+        """No WebSocket came of the handshake: what is said instead are no frames of one."""
+        self._tallies = [tally for tally in self._tallies if not isinstance(tally.rule.fault, faults.KillWebSocket)]
+
     def start_timers(self) -> None:
         """Start what counts seconds."""
         for rule in self._rules:

@@ -12,6 +12,8 @@ from typing import Literal, TypeAlias
 
 MAX_LINE = 65536
 """Bytes of a head, or of a chunk's size line, beyond which we take it for something else than HTTP."""
+MAX_DIGITS = 18
+"""Of a Content-Length; Python reads no number of thousands."""
 
 Body: TypeAlias = Literal["none", "chunked", "until_eof"] | int
 """How the end of a body is known; an int is its length in bytes."""
@@ -228,6 +230,6 @@ def _content_length(headers: Headers) -> int | None:
     value = headers.get("Content-Length")
     if value is None:
         return None
-    if not value.isdecimal():
+    if not value.isdecimal() or len(value) > MAX_DIGITS:
         raise BadMessageError(f"not a Content-Length: {value!r}")
     return int(value)

@@ -70,7 +70,11 @@ class FaultProxy:
         self._listener = await asyncio.start_server(self._accept, self._listen, 0, limit=READ_SIZE)
         self._port = self._listener.sockets[0].getsockname()[1]
         if self._distance.any:
-            near, far = self._port, await asyncio.start_server(self._relay, self._listen, 0, limit=READ_SIZE)
+            try:
+                near, far = self._port, await asyncio.start_server(self._relay, self._listen, 0, limit=READ_SIZE)
+            except BaseException:
+                await self._close()
+                raise
             self._near, self._far, self._port = near, far, far.sockets[0].getsockname()[1]
 
     async def aclose(self) -> None:
@@ -113,7 +117,7 @@ class FaultProxy:
     @property
     def url(self) -> str:
         """Where it listens: "http://127.0.0.1:PORT"."""
-        return f"http://{self._listen}:{self._port}"
+        return f"http://{f'[{self._listen}]' if ':' in self._listen else self._listen}:{self._port}"
 
     @property
     def backend(self) -> tuple[str, int]:

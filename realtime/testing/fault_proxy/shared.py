@@ -39,15 +39,14 @@ class Shared:
         self.plugged = True
         self.errors: list[BaseException] = []
         self._random = random
-        # A rule that was removed may still hold a request.
-        self._all_rules: list[Rule] = []
+        # Those that may hold a request, in force still or not.
+        self._holding: list[Rule] = []
         self._later: list[_Later] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, fault: Fault) -> Rule:
         rule = Rule(fault, self._random, self._remove)
         self.rules.append(rule)
-        self._all_rules.append(rule)
         return rule
 
     def _remove(self, rule: Rule) -> None:
@@ -55,8 +54,19 @@ class Shared:
             self.rules.remove(rule)
 
     def take(self, request: ProxiedRequest) -> list[Rule]:
-        """The rules that apply to this request, in the order in which they were added."""
-        return [rule for rule in self.rules if rule._take(request)]
+        """The rules that apply to this request, in the order in which they were added. What a `match` raises is passed
+        on, and then none applies."""
+        taken: list[Rule] = []
+        try:
+            for rule in tuple(self.rules):
+                if rule._take(request):
+                    taken.append(rule)
+        except BaseException:
+            for rule in taken:
+                rule._forget(request)
+            raise
+        self._holding = [rule for rule in (*self._holding, *taken) if rule._held is not None]
+        return taken
 
     def note(
         self,
@@ -82,7 +92,7 @@ class Shared:
 
     async def answered(self, request: ProxiedRequest) -> None:
         """The server has answered a request: let go what waited for that."""
-        for rule in self._all_rules:
+        for rule in self._holding:
             rule._answered(request)
         for later in list(self._later):
             if later.fault.applies_to(request):

@@ -198,6 +198,8 @@ class ChunkedPieces(Pieces):
             self._left = line + size + 2 if size else line
             return True
         while (end := self.wire.buffer.find(b"\r\n")) < 0:
+            if len(self.wire.buffer) > http.MAX_LINE:
+                raise http.BadMessageError("a line of a trailer does not end")
             if not await self.wire.more():
                 return False
         self.complete = end == 0
