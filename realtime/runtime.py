@@ -49,7 +49,8 @@ class Runtime:
     def __init__(self, clock: Clock, side: str, grain: float = 0.0) -> None:
         self.clock = clock
         self.on_flush: tuple[Callable[[float], object], ...] = ()  # told when all is written, and how long it took
-        self.on_standstill: Callable[[float], object] | None = None  # told the time when this process stood still
+        # Told when this process stood still: the time now, and for how long at least (seconds).
+        self.on_standstill: Callable[[float, float], object] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None  # that it is bound to
         self._side = side
         self._grain = grain
@@ -136,7 +137,7 @@ class Runtime:
         late = now - self._timer_at
         self._timer, self._timer_at = None, FOREVER
         if late > STOOD_STILL and self.on_standstill is not None:
-            self.on_standstill(now)
+            self.on_standstill(now, late)
         try:
             self._deadlines.run(now, SLICE)
         finally:
