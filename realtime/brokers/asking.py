@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections import OrderedDict
 
+from ..clock import Patience
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.identities import CLOSINGS, QUESTIONS, Closing, Question
@@ -85,7 +86,7 @@ class Asking:
         telling = Telling(closing, asyncio.get_running_loop().time() + LIFE)
         self._tell(telling)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with Patience(self._timeout):
                 await telling.confirmed.wait()
         except TimeoutError:
             raise self._unconfirmed(telling, here) from None
@@ -158,7 +159,7 @@ class Asking:
         missing: frozenset[str] = frozenset()
         problem = "it does not answer"
         try:
-            async with asyncio.timeout(self._timeout):
+            async with Patience(self._timeout):
                 while True:
                     try:
                         await self._publishing.publish(QUESTIONS, NOTHING, payload)
