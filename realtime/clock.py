@@ -11,9 +11,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
+from types import TracebackType
 from typing import Protocol
 
-__all__ = ["CATCHING_UP", "STOOD_STILL", "Clock", "SystemClock", "Timer"]
+__all__ = ["CATCHING_UP", "STOOD_STILL", "Clock", "Patience", "SystemClock", "Timer"]
 
 # Where a call comes so many seconds late the process stood still, or its machine, or its event loop. What others have
 # said meanwhile may lie unread, since event loops make calls that are due before they read. So the call is made so many
@@ -95,3 +96,25 @@ class _Call:
 
     def cancel(self) -> None:
         self._handle.cancel()
+
+
+class Patience:
+    """asyncio.timeout() for what others answer, and with the same error: `async with Patience(seconds)`. Behind a
+    standstill of the process it is a second longer, for the answer may have come in that time."""
+
+    __slots__ = ("_call", "_seconds", "_timeout")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def __aenter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timeout = asyncio.timeout(None)
+        await self._timeout.__aenter__()
+        self._call = _Call(loop, loop.time, loop.time() + self._seconds, partial(self._timeout.reschedule, -1.0))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._call.cancel()
+        await self._timeout.__aexit__(kind, error, traceback)

@@ -49,7 +49,8 @@ class Runtime:
     def __init__(self, clock: Clock, side: str, grain: float = 0.0) -> None:
         self.clock = clock
         self.on_flush: tuple[Callable[[float], object], ...] = ()  # told when all is written, and how long it took
-        self.on_standstill: Callable[[float], object] | None = None  # told the time when this process stood still
+        # Told when this process stood still: the time now, and for how long at least (seconds).
+        self.on_standstill: Callable[[float, float], object] | None = None
         self.loop: asyncio.AbstractEventLoop | None = None  # that it is bound to
         self._side = side
         self._grain = grain
@@ -57,6 +58,7 @@ class Runtime:
         self._deadlines = Deadlines()
         self._timer: Timer | None = None
         self._timer_at = FOREVER
+        self._timer_due = FOREVER  # the same, and not before it was set
 
     def check(self) -> None:
         """Raises LocalProtocolError in another event loop, or thread, than the one it is bound to."""
@@ -128,15 +130,15 @@ class Runtime:
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = when
+        self._timer_at, self._timer_due = when, max(when, self.clock.now())
         self._timer = self.clock.call_at(when, self._sweep)
 
     def _sweep(self) -> None:
         now = self.clock.now()
-        late = now - self._timer_at
+        late = now - self._timer_due
         self._timer, self._timer_at = None, FOREVER
         if late > STOOD_STILL and self.on_standstill is not None:
-            self.on_standstill(now)
+            self.on_standstill(now, late)
         try:
             self._deadlines.run(now, SLICE)
         finally:

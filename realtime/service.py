@@ -110,7 +110,7 @@ class Service:
         """Whether nobody is asked before a session opens or goes on: no hook, and no other workers."""
         return self.admission.hook is None and self.sessions.owners is None
 
-    def _excuse(self, now: float) -> None:
+    def _excuse(self, now: float, _: float) -> None:
         """This process stood still, and nobody could come."""
         for session in self.sessions:
             session._machine.excuse(now)

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from realtime import clock as clock_module
-from realtime.clock import Clock, SystemClock
+from realtime.clock import Clock, Patience, SystemClock
 
 from .patience import within
 
@@ -88,6 +88,32 @@ async def test_what_is_due_while_the_process_stands_still_waits_until_its_socket
         await done.wait()
     assert log == ["read", "judged"]
     kept.cancel()  # which is harmless
+
+
+async def test_patience_ends_as_a_timeout_does() -> None:
+    with pytest.raises(TimeoutError):
+        async with Patience(0.001):
+            await asyncio.Event().wait()
+    async with Patience(0.001):
+        pass
+    await asyncio.sleep(0.002)  # nothing is left of it
+    with pytest.raises(RuntimeError, match="mine"):
+        async with Patience(60.0):
+            raise RuntimeError("mine")
+
+
+async def test_patience_waits_for_an_answer_that_came_while_the_process_stood_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock_module, "STOOD_STILL", -1.0)  # each call comes so late
+    monkeypatch.setattr(clock_module, "CATCHING_UP", 0.02)
+    async with Patience(0.0):
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the time is over, and only now what has come is read
+        await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        async with Patience(0.0):
+            await asyncio.Event().wait()
 
 
 def test_without_a_loop_call_at_raises() -> None:

@@ -183,14 +183,17 @@ def test_a_deadline_that_fails_stops_no_other() -> None:
 
 def test_it_tells_when_its_process_stood_still() -> None:
     clock = VirtualClock()
-    runtime, told = Runtime(clock, "server"), list[float]()
-    runtime.on_standstill = told.append
+    runtime, told = Runtime(clock, "server"), list[tuple[float, float]]()
+    runtime.on_standstill = lambda now, late: told.append((now, late))
     one = Due(clock, 1.0, 2.0)
     runtime.wake(one, 1.0)
     clock.advance(1.0)
     clock._now = 60.0  # what is owed comes late
     clock.advance(0.0)
-    assert (one.looked, told) == ([1.0, 60.0], [60.0])
+    assert (one.looked, told) == ([1.0, 60.0], [(60.0, 58.0)])
+    runtime.wake(Due(clock, 1.0), 1.0)  # what is due since long ago when it is said
+    clock.advance(0.0)
+    assert len(told) == 1
 
 
 def test_many_deadlines_at_once_are_looked_at_in_slices() -> None:

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import OrderedDict
 
+from ..clock import Patience
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.identities import CLOSINGS, QUESTIONS, Closing, Question
@@ -88,7 +89,7 @@ class Asking:
         telling = Telling(closing, asyncio.get_running_loop().time() + LIFE)
         self._tell(telling)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with Patience(self._timeout):
                 await telling.confirmed.wait()
         except TimeoutError:
             raise self._unconfirmed(telling, here) from None
@@ -164,7 +165,7 @@ class Asking:
         missing: frozenset[str] = frozenset()
         problem = "it does not answer"
         try:
-            async with asyncio.timeout(self._timeout):
+            async with Patience(self._timeout):
                 while True:
                     try:
                         await self._publishing.publish(QUESTIONS, NOTHING, payload)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
+from ..clock import Patience
 from ..core.errors import BrokerError
 from ..core.publications import Acknowledged, Publication
 from ..core.rooms import Position
@@ -53,7 +54,7 @@ class Publishing:
         self._waiting += 1
         self._size += len(payload)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with Patience(self._timeout):
                 return await self._publish(publication, self._number, keep, payload)
         except TimeoutError:
             raise BrokerError(overdue(self._store, self._timeout), maybe_sent=publication.maybe_sent) from None
@@ -91,7 +92,7 @@ class Publishing:
         run = self._store.run_of(room)
         if not run:
             raise Refused("the broker is away")
-        async with asyncio.timeout(self._timeout):
+        async with Patience(self._timeout):
             position = await self._store.publish(room, keep, id, payload, False, life)
         assert position is not None
         self.known.add(room, run, position)

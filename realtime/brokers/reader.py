@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from ..clock import Patience
 from ..core.errors import BrokerError
 from ..core.rooms import Position, Reading
 from .base import Keep, Present, Refused, Store, Unanswered, overdue
@@ -87,7 +88,7 @@ class Reader:
     @asynccontextmanager
     async def _limit(self) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(self._timeout):
+            async with Patience(self._timeout):
                 yield
         except TimeoutError:
             raise BrokerError(overdue(self._store, self._timeout)) from None

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import NamedTuple, Protocol
 
+from ..clock import Patience
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.rooms import CLOSING, Entry, Position
@@ -162,7 +163,7 @@ class Rooms:
     async def _join(self, receiver: Receiver, room: LocalRoom, last: int, after: Position | None) -> Joined:
         there = receiver in self._hub.members(room.name) or receiver in room.joining
         try:
-            async with asyncio.timeout(self.timeout):
+            async with Patience(self.timeout):
                 stays = await room.live_for(receiver)
         except TimeoutError:
             raise self._too_late("the room could not be joined") from None
@@ -192,7 +193,7 @@ class Rooms:
         room = self._local.get(name)
         if receiver in self._hub.members(name) or (room is not None and receiver in room.joining):
             with suppress(TimeoutError):
-                async with asyncio.timeout(self.timeout):
+                async with Patience(self.timeout):
                     await self._attending.add(name, receiver.id, info)
 
     def _too_late(self, what: str) -> BrokerError:
@@ -244,7 +245,7 @@ class Rooms:
             if room is None:
                 return
             try:
-                async with asyncio.timeout(self.timeout):
+                async with Patience(self.timeout):
                     await room.until_closed(position)
                     await self._hub.broadcasts.send(name, (), CLOSED, frozenset())  # behind the members' turn
             except TimeoutError:

@@ -60,6 +60,7 @@ class ClientSession(BaseSession[ClientMachine]):
         self._context = Context(settings, self._machine, self._runtime.clock, self._opened_by)
         self._authorization = Authorization(self._context)
         self._supervisor = Supervisor(self, self._context, self._authorization)
+        self._runtime.on_standstill = self._supervisor.stood_still
         self._sender = Sender(self._context, self._authorization)
         self._finishing: asyncio.Task[None] | None = None
         self._gap: Gap | None = None

@@ -29,6 +29,8 @@ __all__ = ["Carried", "Supervisor"]
 
 log: logging.Logger = logging.getLogger("realtime.negotiation")
 
+ASLEEP = 10.0  # seconds: who stood still for so long has slept, and finds out whether what seems to live does
+
 
 class Carried(Protocol):
     """What the supervisor looks at of the session it keeps a carrier under."""
@@ -192,6 +194,12 @@ class Supervisor:
         ):
             self._context.tell(policy.news)
         elif policy.calm is not (machine.state is State.OPEN):
+            self.turn_soon()
+
+    def stood_still(self, now: float, late: float) -> None:
+        """This process did, for `late` seconds at least."""
+        if late > ASLEEP:
+            self._policy.online(now, another=False)
             self.turn_soon()
 
     def network_changed(self) -> None:

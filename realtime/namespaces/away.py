@@ -11,6 +11,7 @@ import secrets
 from contextlib import suppress
 from functools import partial
 
+from ..clock import STOOD_STILL
 from ..owners import Bridge
 from ..protocols.dialects import SocketIO
 from ..protocols.layers.socketio.recovery import Sent
@@ -80,10 +81,10 @@ class Away:
         assert keeping is not None
         machine, clock = session._machine, session._listener.runtime.clock
         key = f"={machine.identity}" if machine.identity is not None else f"@{machine.address}"
-        give_up = partial(self.give_up, member)
-        timer = clock.call_at(clock.now() + self._window, give_up)
+        when = clock.now() + self._window
+        timer = clock.call_at(when, partial(self._overdue, member, when))
         keeping.live = False
-        keeping.absence = Absence(why, keeping.sent.end, key, timer.cancel, give_up)
+        keeping.absence = Absence(why, keeping.sent.end, key, timer.cancel, partial(self.give_up, member))
         self._away[member] = None
         same = self._by_key.setdefault(key, {})
         same[member] = None
@@ -91,6 +92,16 @@ class Away:
             self.give_up(next(iter(same)))
         elif len(self._away) > self._options.max_away:
             self.give_up(next(iter(self._away)))
+
+    def _overdue(self, member: EventSession, when: float) -> None:
+        """It has not come in time. Where nobody could, since this process stood still, it has its time anew."""
+        keeping, clock = member._keeping, member.session._listener.runtime.clock
+        now = clock.now()
+        if now - when > STOOD_STILL and keeping is not None and keeping.absence is not None:
+            when = now + self._window
+            keeping.absence.cancel = clock.call_at(when, partial(self._overdue, member, when)).cancel
+        else:
+            self.give_up(member)
 
     def returns(self, member: EventSession) -> None:
         """A client is back: it is not waited for any more."""

@@ -48,6 +48,7 @@ class Peer:
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
         self._due: float | None = None
+        self._set_for = 0.0  # the same, and not before it was set
         self._not_before = 0.0  # no timer is served earlier
         self.is_over: bool = False  # nothing more is taken from it, or written
         self.terminated: bool = False  # and nothing more is said
@@ -89,11 +90,12 @@ class Peer:
                 self._timer.cancel()
             self._timer = None if due is None else self._loop.call_at(due, self._timed)
             self._due = due
+            self._set_for = max(due or 0.0, self._loop.time())
 
     def _timed(self) -> None:
         assert self._due is not None
         now = max(self._due, self._loop.time())
-        late = now - self._due
+        late = now - self._set_for
         self._timer = self._due = None
         try:
             if late > STOOD_STILL:  # datagrams that say that the peer is there lie unread

@@ -19,6 +19,7 @@ from contextlib import suppress
 from functools import partial
 
 from ..brokers.base import Keep, Refused, Taken, Unanswered
+from ..clock import Patience
 from ..core.errors import BrokerError, LocalProtocolError
 from ..core.frames import Group, Outgoing, RoomItem
 from ..core.identities import RESERVED
@@ -132,7 +133,7 @@ class SharedQueues:
         rooms, unknown = self._hub.rooms, False
         payload = json.dumps(dict(headers)).encode() + b"\n" + body
         try:
-            async with asyncio.timeout(rooms.timeout):
+            async with Patience(rooms.timeout):
                 while True:
                     try:
                         done = await rooms.queues.put(destination, id, payload, self._max_messages)

@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.http import SERVER_SOFTWARE
 from multidict import CIMultiDict
 
-__all__ = ["Answer", "Left", "closing_lines", "headers_of", "laid_out", "lines_of"]
+__all__ = ["Answer", "Left", "bodiless", "closing_lines", "headers_of", "laid_out", "lines_of"]
 
 HEAD = b"HTTP/1.1 200 OK\r\n%bContent-Length: %d\r\n%b"
 OTHER_HEAD = b"HTTP/1.1 %d %b\r\n%bContent-Length: %d\r\n%b"
@@ -47,6 +47,11 @@ def headers_of(head: bytes) -> CIMultiDict[str]:
     """The headers in a head that was laid out here."""
     lines = head.decode("utf-8", "surrogateescape").split("\r\n")[1:-2]
     return CIMultiDict([(name, value) for name, _, value in (line.partition(": ") for line in lines)])
+
+
+def bodiless(status: int, headers: Mapping[str, str]) -> web.Response:
+    """An answer 204 or 304. Its body is empty, not None: aiohttp compresses that too, where a middleware wants it."""
+    return web.Response(status=status, body=b"", headers=headers)
 
 
 class Answer(web.Response):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from .answers import bodiless
 from .conditions import Precondition, weigh
 
 __all__ = ["FILES", "Bundle"]
@@ -134,7 +135,7 @@ class Bundle:
         if condition is Precondition.NOT_MODIFIED:
             for needless in ("Content-Type", "Content-Encoding"):
                 headers.pop(needless, None)
-            return web.Response(status=304, headers=headers)
+            return bodiless(304, headers)
         return web.Response(body=body, headers=headers)
 
 

@@ -21,6 +21,7 @@ from ..protocols.engineio.options import WEBSOCKET, EngineIO
 from ..protocols.engineio.payloads import is_binary, jsonp
 from ..protocols.engineio.requests import BAD_REQUEST, FORBIDDEN, EngineIOError, EngineQuery
 from ..service import Service
+from .answers import bodiless
 from .bodies import turn_away
 from .carried import hop_of
 from .handshake import left_behind, misfit, upgrade
@@ -83,7 +84,7 @@ class EngineRoutes(PlainRoutes[EngineIO]):
             response.headers["Vary"] = "Origin"
             return response
         if request.method == "OPTIONS":
-            return web.Response(status=204, headers=preflight(request))
+            return bodiless(204, preflight(request))
         try:
             query = EngineQuery.of(request.query, options)
             wrong = misfit(agree(request)[0], web.WebSocketResponse()) if query.transport == WEBSOCKET else None

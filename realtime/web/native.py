@@ -20,7 +20,7 @@ from ..transports import ALL_TRANSPORTS, TRANSPORTS, Facts, Frame, Transport
 from ..transports.batch import decode_body
 from ..transports.form import parse_text_field
 from .access import log_path_only
-from .answers import Answer
+from .answers import Answer, bodiless
 from .batches import EMPTY, HEAD_SIZE, LEAST_BATCH, Batches
 from .bodies import at_hand, is_packed, turn_packed_away
 from .carried import carried, carrying
@@ -99,7 +99,7 @@ class NativeRoutes(Batches):
                 cluster.seen(request)  # it may take a session over
             try:
                 if request.method == "OPTIONS":
-                    response = web.Response(status=204, headers=preflight(request))
+                    response = bodiless(204, preflight(request))
                 elif name == "websocket":
                     response = await self._websocket(request, endpoint, page)
                 else:
@@ -260,7 +260,7 @@ class NativeRoutes(Batches):
             self._service.refused(refusal.code)
             return await self._refuse_stream(request, name, refusal, reply)
         if begun.superseded and not carrier.finished:
-            return web.Response(status=204, headers=SAFE | cors_headers(request.headers))  # stops EventSource
+            return bodiless(204, SAFE | cors_headers(request.headers))  # stops EventSource
         over, keeper = partial(self._gate.lost, begun.session, carrier), self._sockets if not carried(request) else None
         course = Course(over, begun.session._listener.dirty, keeper)
         return await self._run_stream(request, carrier, link, reply, course)

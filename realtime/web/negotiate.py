@@ -6,6 +6,7 @@ from aiohttp import web
 
 from ..core.errors import Refusal
 from ..protocols.native import VERSION
+from .answers import bodiless
 from .origins import cors_headers
 from .replies import turned_away
 from .routes import Routes, preflight
@@ -32,7 +33,7 @@ class NegotiateRoutes(Routes):
             self._service.refused(refusal.code)
             return turned_away(request, refusal, "GET, HEAD")
         if request.method == "OPTIONS":
-            return web.Response(status=204, headers=preflight(request))
+            return bodiless(204, preflight(request))
         named = [name for name in request.query.get("transports", "").split(",") if name][:MAX_NAMES]
         choices = self._service.networks.negotiate(endpoint, self._facts(request, "", admission), named)
         # Of several, which has answered: what its sids begin with.

@@ -32,6 +32,7 @@ from ..protocols.sockjs.options import SockJS, iframe_page
 from ..request import SessionRequest
 from ..service import Service
 from ..session import Session
+from .answers import bodiless
 from .bodies import turn_away
 from .carried import carried, hop_of
 from .conditions import Precondition, weigh
@@ -255,7 +256,7 @@ class SockJSRoutes(PlainRoutes[SockJS]):
         if not found:
             response = _text(404, "session not found")
         elif path == "xhr_send":
-            response = web.Response(status=204, headers=TEXT)  # Firefox took an answer without a type for XML
+            response = bodiless(204, TEXT)  # Firefox took an answer without a type for XML
         else:
             response = web.Response(body=b"ok", headers=TEXT)  # Konqueror did strange things on 204
         response.headers.update(headers)
@@ -299,7 +300,7 @@ class SockJSRoutes(PlainRoutes[SockJS]):
         if condition is Precondition.FAILED:
             return _text(412, f"this page has another tag now: {etag}")
         if condition is Precondition.NOT_MODIFIED:
-            return web.Response(status=304, headers=headers)
+            return bodiless(304, headers)
         return web.Response(body=page, headers=headers | {"Content-Type": "text/html; charset=UTF-8"})
 
 
@@ -342,7 +343,7 @@ def _preflight(request: web.Request, methods: str) -> web.Response:
     headers = _cors(request) | _cacheable()
     headers["Access-Control-Allow-Methods"] = methods
     headers["Access-Control-Max-Age"] = str(YEAR)
-    return web.Response(status=204, headers=headers)
+    return bodiless(204, headers)
 
 
 def _cookie(request: web.Request, scheme: str) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -14,12 +16,13 @@ from realtime.brokers.counts import Counts
 from realtime.brokers.memory import MemoryBroker
 from realtime.brokers.presence import Attending
 from realtime.brokers.redis import RedisBroker, nodes
+from realtime.brokers.redis import link as link_module
 from realtime.brokers.redis.connection import Living
 from realtime.brokers.redis.ear import Ear
 from realtime.brokers.redis.link import Link
 from realtime.core.rooms import Entry, Position, Reading
 
-from ..patience import eventually, within
+from ..patience import arrives, eventually, within
 
 KEEP = Keep(history=5, ttl=60)
 NOTHING = Keep()
@@ -443,3 +446,30 @@ async def test_databases_of_one_redis_hear_nothing_of_each_other(
         assert listener.payloads("a") == [payload]
     for store in stores:
         await store.close()
+
+
+async def test_an_answer_that_came_while_the_process_stood_still_is_read_before_a_connection_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link_module, "STOOD_STILL", -1.0)  # it always has
+    monkeypatch.setattr(link_module, "CATCHING_UP", 0.02)
+    nobody, looked = Mock(), asyncio.Event()
+
+    class Waiting(deque[tuple[asyncio.Future[Any], float, float]]):
+        def __bool__(self) -> bool:
+            looked.set()
+            return len(self) > 0
+
+    link = Link("l", nobody, timeout=0, counts=Counts(), on_run=nobody, on_lost=nobody, on_moved=nobody)
+    asked = asyncio.get_running_loop().create_future(), 0.0, 0.0  # long ago
+    link._waiting = Waiting([asked])
+    watching = asyncio.create_task(link._watch())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    link._waiting.clear()  # it is answered
+    async with within():
+        await looked.wait()
+    assert not watching.done()
+    link._waiting.append(asked)
+    with pytest.raises(TimeoutError, match="no answer within 0 s"):
+        await arrives(watching)

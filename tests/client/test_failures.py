@@ -503,6 +503,21 @@ async def test_another_network_begins_anew_what_is_under_way(transport: str) -> 
         assert session.close_code == 1000
 
 
+async def test_a_machine_that_has_slept_finds_out_whether_its_carrier_lives() -> None:
+    async with place(ping_interval=60.0) as (_, _, url):
+        clock = VirtualClock()
+        async with realtime.connect(url, transports=["websocket"], clock=clock) as session:
+            first = session._machine.gen
+            for asleep, more in ((5.0, 0), (15.0, 1)):
+                await session.send("one")
+                assert await arrives(session.receive()) == "one"
+                clock._now = session._runtime._timer_at + asleep  # it was to look so long ago
+                clock.advance(0.0)
+                await eventually(lambda: session._machine.gen == first + more)  # noqa: B023 # it is called here
+            await session.send("two")
+            assert await arrives(session.receive()) == "two"
+
+
 @pytest.mark.parametrize(
     ("said", "seconds"),
     [("7", 7.0), ("", 0.0), ("Fri, 31 Dec 1999 23:59:59 GMT", 0.0), ("-1", 0.0), ("9" * 400, 999999999.0)],

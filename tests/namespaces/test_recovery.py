@@ -144,6 +144,22 @@ async def test_after_the_window() -> None:
         assert not place.rt._service.sessions.handlers._beside
 
 
+async def test_the_window_of_who_could_not_come_while_the_process_stood_still_begins_anew() -> None:
+    chat, clock = Chat(), VirtualClock()
+    async with chatting(chat.events, RECOVERY, clock=clock) as place:
+        ada = Going(place)
+        await ada.connect()
+        await cut(place, ada)
+        clock._now += 300.0
+        clock.advance(0.0)  # what is due comes late
+        clock.advance(59.0)
+        await ada.connect()
+        assert ada.recovered
+        await cut(place, ada)
+        clock.advance(60.0)
+        await eventually(lambda: chat.seen[-1] == ("disconnect", "transport close"))
+
+
 @pytest.mark.parametrize("wrong", ["offset", "pid", "types", "long"])
 async def test_what_nobody_knows_is_an_ordinary_connect(wrong: str) -> None:
     chat = Chat()

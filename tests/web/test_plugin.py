@@ -388,6 +388,30 @@ async def test_a_middleware_that_wraps_what_is_answered(transport: str) -> None:
         await peer.echo("ä" * 3000)
 
 
+async def test_a_middleware_that_compresses_answers_without_a_body() -> None:
+    @web.middleware
+    async def compress(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if not response.prepared:
+            response.enable_compression()
+        return response
+
+    app = web.Application(middlewares=[compress])
+    rt = realtime.setup(app, server(allowed_origins="*"))
+    rt.endpoint("/s", sockjs=True, engineio="/engine.io/")(echo)
+    asked = {"Origin": "http://page.example", "Access-Control-Request-Method": "POST"}
+    said: list[int] = []
+    async with running(app) as place:
+        for path in ("echo/v1/polling", "echo/negotiate", "s/0/chosen/xhr", "../engine.io/?EIO=4&transport=polling"):
+            async with place.http.options(f"{place.base}/realtime/{path}", headers=asked) as response:
+                said.append(response.status)
+        async with place.http.get(f"{place.base}/realtime/s/iframe.html") as page:
+            headers = {"If-None-Match": page.headers["ETag"]}
+        async with place.http.get(f"{place.base}/realtime/s/iframe.html", headers=headers) as response:
+            said.append(response.status)
+    assert said == [204, 204, 204, 204, 304]
+
+
 @pytest.mark.parametrize("name", ["xhr_streaming", "sockjs"])
 async def test_a_middleware_that_waits_for_no_stream_to_end(name: str) -> None:
     enough = asyncio.Event()

@@ -17,6 +17,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
+from ...clock import CATCHING_UP, STOOD_STILL
 from ...core.errors import BrokerError
 from ..base import Refused, Unanswered
 from ..counts import Counts
@@ -216,7 +217,10 @@ class Link(Living):
         """A connection on which an answer is overdue is given up."""
         loop = asyncio.get_running_loop()
         while True:
+            due = loop.time() + self._timeout / 4
             await asyncio.sleep(self._timeout / 4)
+            if loop.time() - due > STOOD_STILL:
+                await asyncio.sleep(CATCHING_UP)  # what has come meanwhile is read first
             if self._waiting:
                 _, since, patience = self._waiting[0]
                 if loop.time() - max(since, self._answered) > patience:
