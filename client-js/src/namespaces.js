@@ -8,7 +8,6 @@ import { need } from "./frames.js";
 var PATIENCE = 30000; // milliseconds for the attachments of an event
 // What waits for this client to be in, which has a _size, and calls that wait for an answer, which have an _id, are kept among the listeners:
 var KEPT = 0; // to what is no name of an event
-var OPTIONS = { auth: 0, timeout: 0 };
 var MOST = 4096; // calls that wait for their answers, and events that wait for their namespaces, of one session
 
 /** What answers a call that failed. Thrown by a listener, it is the answer to the server's call. */
@@ -176,7 +175,7 @@ export function events(session, options) {
     }
     for (k in options) {
       if ((value = options[k]) === undefined) continue;
-      if (!(k in OPTIONS) || (k === "timeout" && !(value === +value && value >= 0))) {
+      if (!/^(auth|timeout)$/.test(k) || (k === "timeout" && !(value === +value && value >= 0))) {
         refuse("wrong options: " + JSON.stringify(options));
       }
       member[k] = value;
