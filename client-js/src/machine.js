@@ -124,6 +124,7 @@ export function proof(s, carrier) {
 export function hello(s, carrier, fields, auth) {
   carrier._up = s._acked + 1;
   carrier._down = s._received + 1;
+  carrier._from = s._received;
   s._confirm = false; // an attach names the sid
   carrier._named = s._tenure;
   if (s._sid) return "r" + [s._sid, carrier._gen, acks(s), carrier._up, proof(s, carrier)].concat(s._tenure || []);
@@ -215,7 +216,6 @@ export function isNext(s, carrier, size) {
   if (number > s._received + 1) throw 1002;
   if (s._received === s._announced) s._newsSince = carrier._heard;
   s._received = number;
-  carrier._brings = true;
   s._bytes += size;
   return true;
 }

@@ -100,7 +100,7 @@ export function ended(s, carrier, how) {
   else if (carrier._role === PROBE && (last || !how)) s._proven(carrier);
   else if (last === "superseded") s._superseded(carrier);
   else if (last) s._recycled(carrier);
-  else if (!how && carrier._attached) s._answered(carrier, carrier._brings);
+  else if (!how && carrier._attached) s._answered(carrier, carrier._brings || s._received > carrier._from);
   else s._lost(carrier, (fails = how = how || "cut"));
   stop(carrier);
   if (fails) {
