@@ -11,7 +11,7 @@ export function authorise(s) {
   take(s._options.auth);
 
   function take(value) {
-    var json, asker;
+    var json;
     try {
       if (typeof value === "function") value = value();
       if (value && typeof value.then === "function") {
@@ -25,7 +25,7 @@ export function authorise(s) {
     }
     s._auth = value;
     if (!s._sid) ready();
-    else asker = say(s, ["t" + (json || null)], function (how) {
+    else say(s, ["t" + (json || null)], function (how, asker) {
       if (asker._refusal < LATER) end(s, asker._refusal, how);
       else if (how && asker._link) {
         // What gets no answer, or is to come later, is due again.

@@ -81,7 +81,7 @@ Carrier.prototype = {
     var s = this._session, frames = [];
     if (this._role === PROBE) return frames;
     if (!s._batch && (this._kind === POLL || this._opens)) frames = batch(s, this._up);
-    this._brings = frames.length > 0;
+    this._brings = frames.length;
     return told(s, this).concat(frames);
   }
 };

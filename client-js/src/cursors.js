@@ -44,9 +44,9 @@ export function cursors(known) {
     }
 
     /** An `h` has come. What it says of a room is told, as an event behind those before. */
-    owner._hear = function (s, carrier, text, now) {
+    owner._hear = function (s, carrier, text) {
       var said = roomFrame(text);
-      if (isNext(s, carrier, said._size, now) && !s._closing) owner._place(said);
+      if (isNext(s, carrier, said._size) && !s._closing) owner._place(said);
     };
 
     owner._place = function (said) {

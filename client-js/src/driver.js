@@ -93,16 +93,16 @@ export function unpark(s) {
 
 /** The page goes for good: the session is closed, by a beacon where no WebSocket can. */
 export function leave(s) {
-  var frames, body;
+  var said, body;
   if (s._parked) return;
   if (!s._closing) queueClose(s, 1001, "");
   if (carries(s)) {
     flush(s);
     if (unsent(s)) write(s, ["x1001,session,,"]);
   } else if (s._sid && root.navigator && navigator.sendBeacon) {
-    frames = [head(s)].concat(batch(s, s._acked + 1));
-    body = toBatch(frames);
-    if (unsent(s) || body.length > 6e4) body = toBatch([frames[0], "x1001,session,,"]);
+    said = head(s);
+    body = toBatch([said].concat(batch(s, s._acked + 1)));
+    if (unsent(s) || body.length > 6e4) body = toBatch([said, "x1001,session,,"]);
     navigator.sendBeacon(endpoint(s, "send"), body);
   }
   end(s, 1001, "");
@@ -112,29 +112,23 @@ export function leave(s) {
 
 /** Frames have come on a carrier, or in the answer to an uplink batch. */
 export function receive(s, carrier, frames) {
-  var now = s._at(), plain = carrier._kind === DUPLEX, brought = s._received, acked = s._acked;
-  var isNewest = carrier === s._newest, i, frame, type, answers;
-  carrier._heard = s._contact = now;
+  var plain = carrier._kind === DUPLEX, brought = s._received, acked = s._acked;
+  var isNewest = carrier === s._newest, i, answers;
+  carrier._heard = s._contact = s._at();
   carrier._pinged = false;
   for (i = 0; i < frames.length && !carrier._over && !s._ended; i++) {
-    frame = frames[i];
-    type = typeof frame === "string" ? frame.charAt(0) : "b";
-    plain = plain && /[mbh]/.test(type);
-    if (type === "e") carrier._last = frame.slice(1);
-    else if (type === "q") s._proven(carrier);
-    else {
-      try {
-        answers = take(s, carrier, frame, now);
-        if (answers && carrier === s._newest) write(s, answers);
-      } catch (code) {
-        fail(s, code);
-      }
+    plain = plain && /^[mbh[]/.test(frames[i]); // an ArrayBuffer is "[object ArrayBuffer]"
+    try {
+      answers = take(s, carrier, frames[i]);
+      if (answers && carrier === s._newest) write(s, answers);
+    } catch (code) {
+      fail(s, code);
     }
   }
   if (isNewest && s._received + s._acked > brought + acked) s._delivered(s._acked > acked);
   if (carrier._kind >= HELD) return; // they tell of their end themselves, at once
   if (carrier._last) carrier.end("");
-  else if (!plain || ackDue(s, 1000) < s._deadline()) turn(s);
+  else if (!plain || ackDue(s, 1000) < s._deadline) turn(s);
 }
 
 /** The server broke the protocol, by a code: it is told, and the session ends. */

@@ -45,12 +45,12 @@ export function durable(s) {
   };
 
   /** An `l` has come. */
-  s._hears = function (carrier, text, now) {
+  s._hears = function (carrier, text) {
     var isLeft = text.indexOf(",") < 0, found = roomFrame(isLeft ? text + ",-" : text), key = "," + found._room, i;
     if (carrier !== ear) return;
     carrier._brings = true; // of a poll: the next one need not wait
     if (carrier === s._newest && carrier._kind < HELD) {
-      if (s._received === s._announced && !s._more) s._newsSince = now;
+      if (s._received === s._announced && !s._more) s._newsSince = carrier._heard;
       s._more++;
       frames++;
       s._delivered();

@@ -114,16 +114,18 @@ export function parse(frame) {
       return [fromBase64(rest)];
     case "a":
     case "r":
-      return [number(fields[0]), number(fields[1])].concat(fields.slice(2));
+      fields[1] = number(fields[1]);
+    // falls through
     case "n":
     case "d":
-      return [number(fields[0])];
+      fields[0] = number(fields[0]);
+      return fields;
     case "c":
       need(CLEAN.test(fields[0]));
       return [+fields.shift(), fields.join(",")];
     case "x":
       need(/^[1-4]\d\d\d,(session|carrier),[^,]*,/.test(rest));
-      return [+fields.shift(), fields.shift(), fields[0] ? number(fields[0]) : -1, fields.slice(1).join(",")];
+      return [+fields.shift(), fields.shift(), fields[0] && number(fields[0]), fields.slice(1).join(",")];
     case "g":
       need(/^(0|[1-9]\d*)(\.\d+)?$/.test(rest));
       return [+rest];

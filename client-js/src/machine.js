@@ -26,7 +26,7 @@ var BYTES = 1048576;
  * A session begins. For `ackShare`, three quarters to 1, of the usual delay an ack waits for something to ride on: so the
  * acks of a broadcast don't all come at once. It hears, synchronously: _takenUp(s, carrier, server) and _hasEnded(s, code, reason,
  * clean, ackDue); its `_owner`: _stateIs(state), _message(data), _tell(type, event) and perhaps
- * _hear(s, carrier, text, now), and that has the list `unacknowledged`.
+ * _hear(s, carrier, text), and that has the list `unacknowledged`.
  */
 export function begin(s, nonce, ackShare) {
   s._nonce = nonce;
@@ -110,7 +110,7 @@ export function ackDue(s, delay) {
 
 /** An ack in a request that was not answered is due again. */
 export function unannounced(s) {
-  if (s._received && s._announced === s._received) s._announced--;
+  if (s._received) s._announced = -1;
   s._newsSince = 0;
   if (s._untold) s._untold();
 }
@@ -210,11 +210,11 @@ export function unsent(s) {
 }
 
 /** Moves the carrier's cursor by one numbered frame. Returns whether that one is new. */
-export function isNext(s, carrier, size, now) {
+export function isNext(s, carrier, size) {
   var number = carrier._down++;
   if (number <= s._received) return false;
   if (number > s._received + 1) throw 1002;
-  if (s._received === s._announced) s._newsSince = now;
+  if (s._received === s._announced) s._newsSince = carrier._heard;
   s._received = number;
   s._bytes += size;
   return true;
@@ -224,26 +224,26 @@ export function isNext(s, carrier, size, now) {
  * One frame came on `carrier`: text, or an ArrayBuffer. Returns frames to answer with on a duplex carrier, if any.
  * Throws the close code of a broken protocol.
  */
-export function take(s, carrier, frame, now) {
+export function take(s, carrier, frame) {
   var isText = typeof frame === "string";
   var fields = isText ? parse(frame) : [frame], data = fields[0], size;
   switch (isText ? frame.charAt(0) : "b") {
     case "m":
     case "b":
       size = isText ? data.length : data.byteLength;
-      if (isNext(s, carrier, size, now) && !s._closing) s._owner._message(data);
+      if (isNext(s, carrier, size) && !s._closing) s._owner._message(data);
       break;
     case "d":
-      if (isNext(s, carrier, 0, now) && !s._closing) s._owner._tell("dropped", { count: data });
+      if (isNext(s, carrier, 0) && !s._closing) s._owner._tell("dropped", { count: data });
       break;
     case "h":
-      if (s._owner._hear) s._owner._hear(s, carrier, data, now);
+      if (s._owner._hear) s._owner._hear(s, carrier, data);
       break;
     case "l":
-      if (s._tenure) s._hears(carrier, data, now);
+      if (s._tenure) s._hears(carrier, data);
       break;
     case "c":
-      if (isNext(s, carrier, 0, now)) end(s, data, fields[1], true, true);
+      if (isNext(s, carrier, 0)) end(s, data, fields[1], true, true);
       break;
     case "a":
       if (!s._tenure || carrier._gen || s._follows(carrier, fields)) acknowledge(s, data, fields[1]);
@@ -269,6 +269,12 @@ export function take(s, carrier, frame, now) {
       if (s._tenure && !s._follows(carrier, fields)) break;
       acknowledge(s, data, fields[1]);
       if (!s._ended) s._takenUp(s, carrier);
+      break;
+    case "e":
+      carrier._last = data;
+      break;
+    case "q":
+      s._proven(carrier);
       break;
     case "k":
       s._tickets = data.split(",");

@@ -13,7 +13,7 @@ export function say(s, frames, done) {
   asker.end = function (how) {
     if (asker._over) return;
     stop(asker);
-    if (done) done(how);
+    if (done) done(how, asker);
   };
   // By the transport in use, or another that can. There is none where there are WebSockets only.
   for (i = 0; !post && i < s._all.length; i++) post = s._all[i]._transport.post;

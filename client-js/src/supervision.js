@@ -3,7 +3,7 @@
  * (docs/negotiation.md). The twin of realtime/core/supervision.py, attempts.py and choice.py, with the same names;
  * tests/vectors/supervision.json holds both to the same histories.
  *
- * Pure: no clock, no chance, no timers. The shell tells what happens, calls _turn() after each event and when _deadline()
+ * Pure: no clock, no chance, no timers. The shell tells what happens, calls _turn() after each event and when _deadline
  * has come, and does what _turn() says, in order: a list of [how, ...], where `how` is a member of the shell's table, `does`. Times
  * are in milliseconds, and come first in each event. What the table has:
  *
@@ -68,7 +68,7 @@ export function supervise(transports, rules, jitter, clock, make, does) {
   // In a row: failures of carriers, forgotten when something was delivered, or after a good life.
   var fails = 0, timesSuperseded = 0;
   // When what is due; since when the newest, or its run of polls, carries; since when POSTs fail.
-  var startAt = now, upgradeAt = NEVER, nextAt = NEVER, began = NEVER, postsSince;
+  var startAt = now, upgradeAt = NEVER, began = NEVER, postsSince;
   var nonceEnd = NEVER; // when what opens by the nonce is let go of
   var actions = [];
 
@@ -90,6 +90,7 @@ export function supervise(transports, rules, jitter, clock, make, does) {
     _postAt: 0, // no POST before that
     _postsFailed: 0, // in a row; forgotten when what goes up has got through
     _late: 0, // time-outs of carriers in a row
+    _deadline: NEVER, // when _turn() is to be called if nothing happens before, as long as the session is not over
     _times: times,
     _grown: grown,
     _due: due,
@@ -102,7 +103,7 @@ export function supervise(transports, rules, jitter, clock, make, does) {
     /** What is to be done now, in this order. May be called at any time. */
     _turn: function () {
       var done;
-      nextAt = NEVER;
+      it._deadline = NEVER;
       if (!isOver) watch();
       if (!isOver) {
         if (!it._newest && !it._waits && !it._asking && due(startAt)) start(it._goesOn || next());
@@ -112,11 +113,6 @@ export function supervise(transports, rules, jitter, clock, make, does) {
       done = actions;
       actions = [];
       return done;
-    },
-
-    /** When _turn() is to be called if nothing happens before; Infinity for never. */
-    _deadline: function () {
-      return isOver ? NEVER : nextAt;
     },
 
     // -- events: what a carrier tells ------------------------------------------------------------------------------------
@@ -245,7 +241,7 @@ export function supervise(transports, rules, jitter, clock, make, does) {
 
     /** There is something to send: between two plain polls the next one need not wait. */
     _news: function () {
-      if (!it._newest && it._goesOn && it._goesOn._kind === POLL) startAt = Math.min(startAt, now);
+      if (!it._newest && it._goesOn && it._goesOn._kind === POLL) startAt = now;
     },
 
     /** A POST beside the carrier was lost or refused. */
@@ -289,7 +285,7 @@ export function supervise(transports, rules, jitter, clock, make, does) {
         it._late = troubles = 0;
         lookBy(now);
       }
-      if (!newest) startAt = Math.min(startAt, now);
+      if (!newest) startAt = now;
       else if (isOpen && (newest._attached || newest._kind === HELD)) start(newest._of); // it tells
     },
 
@@ -314,9 +310,9 @@ export function supervise(transports, rules, jitter, clock, make, does) {
 
   // -- what is due -------------------------------------------------------------------------------------------------------
 
-  /** Whether it is time; if not, _deadline() knows of it. */
+  /** Whether it is time; if not, _deadline knows of it. */
   function due(when) {
-    if (when > now) nextAt = Math.min(nextAt, when);
+    if (when > now) it._deadline = Math.min(it._deadline, when);
     return when <= now;
   }
 
@@ -330,9 +326,12 @@ export function supervise(transports, rules, jitter, clock, make, does) {
 
   function judge(carrier) {
     if (!carrier || carrier._attached) return;
-    if (due(carrier._verdictAt)) giveUp(carrier, "held back", 0, STREAM);
+    if (due(carrier._verdictAt)) giveUp(carrier, "held back", STREAM);
     else if (due(carrier._graceAt)) giveUp(carrier, "HTTP was faster");
-    else if (due(carrier._lateAt)) giveUp(carrier, "no answer in time", 1);
+    else if (due(carrier._lateAt)) {
+      (carrier._role === PROBE ? carrier._of : it)._late++;
+      giveUp(carrier, "no answer in time");
+    }
   }
 
   /** HTTP opens the session beside a WebSocket that takes its time: whichever wins. */
@@ -528,9 +527,8 @@ export function supervise(transports, rules, jitter, clock, make, does) {
     startAt += Math.min(doubled(SUPERSEDED, timesSuperseded++, LONGEST_PAUSE), it._lifetime / LONGEST);
   }
 
-  function giveUp(carrier, how, late, isHeld) {
+  function giveUp(carrier, how, isHeld) {
     stop(carrier, how);
-    if (late) (carrier._role === PROBE ? carrier._of : it)._late++;
     failed(carrier, how, isHeld);
   }
 

@@ -7,12 +7,12 @@
 import { renew } from "./auth.js";
 import { endpoint, restart, stop } from "./carrier.js";
 import { CANNOT, history, store, table } from "./known.js";
-import { ackDue, DUPLEX, end, flush as flushed, HELD, hello, peek, POLL, PROBE, proof, unannounced } from "./machine.js";
+import { DUPLEX, end, flush as flushed, HELD, hello, peek, POLL, PROBE, proof, unannounced } from "./machine.js";
 import { random } from "./random.js";
 import { say } from "./say.js";
 import { BEAT, places } from "./tabs.js";
 import { NEVER } from "./time.js";
-import { ackDelay, sendUp } from "./uplink.js";
+import { sendUp } from "./uplink.js";
 
 var ASLEEP = 10000; // a timer that is so late belongs to a page that slept
 
@@ -114,8 +114,8 @@ export function ended(s, carrier, how) {
 function lost(s, carrier, how) {
   unannounced(s);
   s._why = carrier._of._name + ": " + how;
-  if (s._sid && !s._closing) s._owner._stateIs("detached");
   table(s);
+  if (s._sid && !s._closing) s._owner._stateIs("detached");
   // Where HTTP says that there is nothing of this name, nobody else will find it either.
   if (!s._sid && /HTTP 404/.test(how)) end(s, 4411, "no transport got through: " + s._why);
 }
@@ -137,12 +137,8 @@ export function write(s, frames) {
 }
 
 export function flush(s) {
-  if (s._newest._ready) write(s, flushed(s, s._newest, s._at()));
-  count(s);
-}
-
-/** Counts the bytes that were not handed to the network. */
-function count(s) {
+  if (s._newest && s._newest._ready) write(s, flushed(s, s._newest, s._at()));
+  // Bytes that were not handed to the network.
   s._owner.bufferedAmount = carries(s) ? s._waiting + s._newest._link.waiting() : s._owed;
 }
 
@@ -173,16 +169,17 @@ function timer(s, wait) {
 }
 
 function round(s, now) {
-  var carrier, kind, actions, due, i;
+  var carrier, actions, due, i;
   clearTimeout(s._timer);
-  if (now - s._deadline() > ASLEEP) check(s); // this was to be called long ago
+  if (now - s._deadline > ASLEEP) check(s); // this was to be called long ago
 
   // Between two plain polls the next one need not wait if something can go up.
   if (!s._newest && peek(s, s._last + 1, 1, 0).length) s._news();
   s._waits = s._closing && s._batch;
   s._calm = s._owner.state === "open";
   s._crowd(places(s, s._holds) && !s._holds);
-  actions = s._all.length ? s._turn() : [[DOES._end, CANNOT, 4411]];
+  if (!s._all.length) end(s, 4411, CANNOT);
+  actions = s._turn();
   for (i = 0; i < actions.length && !s._ended; i++) actions[i][0](s, actions[i][1], actions[i][2]);
   places(s, (s._holds = isHeld(s._newest) || isHeld(s._beside)));
   store(s);
@@ -191,19 +188,14 @@ function round(s, now) {
   carrier = s._newest;
   if (carrier && carrier._attached && carrier._kind < HELD) watch(s, carrier);
   else if (s._sid && s._due(s._contact + s._lifetime)) end(s, 4411, "no contact");
-  carrier = s._newest;
-  if (carrier && carrier._kind === DUPLEX) flush(s);
-  kind = carrier ? carrier._kind : s._goesOn ? s._goesOn._kind : DUPLEX;
-  sendUp(s, now, kind, carrier && carrier._brings, s._test && !s._test._over && s._test);
-  // Its own timer may starve: in HtmlUnit, beside scripts that are held.
-  if (s._batch && s._due(s._batch._heard + s._grown(s._options.postTimeout, s._postsFailed))) s._batch.end("no answer in time");
   if (s._due(s._closeAt)) end(s, 4412, "no answer in time");
   if (s._ended) return;
 
-  s._due(s._postAt);
-  s._due(ackDue(s, ackDelay(s, kind)));
-  count(s);
-  due = s._deadline();
+  flush(s);
+  sendUp(s);
+  // Its own timer may starve: in HtmlUnit, beside scripts that are held.
+  if (s._batch && s._due(s._batch._heard + s._grown(s._options.postTimeout, s._postsFailed))) s._batch.end("no answer in time");
+  due = s._deadline;
   if (due < NEVER) timer(s, Math.min(due - now, 2e9));
 }
 

@@ -71,7 +71,7 @@ var MEANINGS = {
       kind: "refusal",
       code: fields[0],
       scope: fields[1],
-      received: fields[2] < 0 ? null : fields[2],
+      received: fields[2] === "" ? null : fields[2],
       reason: fields[3]
     };
   },
@@ -135,7 +135,7 @@ function readRoom(vector) {
   var s = { _owner: owner }, type, fields;
   cursors()(owner);
   begin(s, "", 1);
-  take(s, { _down: 1 }, vector.frame, 0);
+  take(s, { _down: 1 }, vector.frame);
   type = told[0];
   fields = told[1];
   if (type !== "message") return { kind: type, room: fields.room, cursor: fields.cursor, missing: fields.missing };
@@ -174,7 +174,7 @@ function readDurable(vector) {
   s._newest = carrier;
   s._delivered = function () {};
   s._tells(carrier);
-  take(s, carrier, vector.frame, 0);
+  take(s, carrier, vector.frame);
   if (s._more !== 1) return "it was not counted";
   type = told[0];
   fields = told[1];

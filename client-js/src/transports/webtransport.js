@@ -20,9 +20,9 @@ var NOT_SERVED = "this server offers no WebTransport";
  * that the server tells.
  */
 export function webtransport(options) {
-  var usual = { serverCertificateHashes: 0 }, hashes = options && options.serverCertificateHashes, k;
+  var hashes = options && options.serverCertificateHashes, k;
   for (k in options) {
-    if (!(k in usual) || (hashes && !hashes.concat)) {
+    if (k !== "serverCertificateHashes" || (hashes && !hashes.concat)) {
       throw TypeError("Realtime: webtransport() takes serverCertificateHashes: Array, not " + JSON.stringify(options));
     }
   }
