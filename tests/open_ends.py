@@ -3,15 +3,19 @@
 A transport that is closing has what it still writes, and to tell its protocol; under load a test may be over before.
 Then the garbage collector finds it in another test, which fails for it. So those are waited for. Of what is not even
 closing it is said at the end of the run which test has left it; and of what the garbage collector finds, whose it was.
+Of aiohttp's sessions that nobody has closed it is said which test made them.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 from asyncio import selector_events
 from contextlib import suppress
 from typing import Any
+
+import aiohttp
 
 __all__ = ["LEFT", "watch"]
 
@@ -57,6 +61,27 @@ def watch() -> None:
         found(transport)
 
     told.__del__ = delete
+    _watch_http()
+
+
+def _watch_http() -> None:
+    """The same for aiohttp's sessions, which may have no transport."""
+    kind: Any = aiohttp.ClientSession
+    makes, ends = kind.__init__, kind.__del__
+    makers: dict[int, str] = {}
+
+    @functools.wraps(makes)
+    def make(session: aiohttp.ClientSession, *args: Any, **kwargs: Any) -> None:
+        makers[id(session)] = _test()
+        makes(session, *args, **kwargs)
+
+    def end(session: aiohttp.ClientSession, *args: Any) -> None:
+        maker = makers.pop(id(session), "nobody known")
+        if not session.closed:
+            LEFT.append(f"{_test()} found {session!r}, made by {maker}")
+        ends(session, *args)
+
+    kind.__init__, kind.__del__ = make, end
 
 
 def _test() -> str:

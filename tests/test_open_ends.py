@@ -7,6 +7,7 @@ import gc
 import socket
 import warnings
 
+import aiohttp
 import pytest
 
 from . import open_ends
@@ -67,3 +68,25 @@ def test_who_left_what_is_open_is_said(left: list[str], monkeypatch: pytest.Monk
     assert len(left) == 2
     assert left[1].startswith("some test found <_SelectorSocketTransport")
     assert "Protocol object" in left[1]
+
+
+def test_who_made_what_nobody_closed_is_said(left: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def make() -> tuple[aiohttp.ClientSession, aiohttp.ClientSession]:
+        return aiohttp.ClientSession(), aiohttp.ClientSession()
+
+    async def close(session: aiohttp.ClientSession) -> None:
+        await session.close()
+
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "some test")
+    loop = asyncio.new_event_loop()
+    session, other = loop.run_until_complete(make())
+    loop.run_until_complete(close(other))
+    loop.close()
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "another")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        del session, other
+        gc.collect()
+    assert len(left) == 1
+    assert left[0].startswith("another found <aiohttp.client.ClientSession")
+    assert left[0].endswith("made by some test")
