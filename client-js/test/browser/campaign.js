@@ -158,6 +158,11 @@ var campaign = (function () {
             window.addEventListener("pagehide", function (event) {
                 sessionStorage.setItem("campaign", JSON.stringify({ kept: !!event.persisted, accounts: report() }));
             }, false);
+            // A page that came back leaves anew: what it left the first time is no account of that, and may be what is
+            // read where the next one is written late.
+            window.addEventListener("pageshow", function () {
+                sessionStorage.removeItem("campaign");
+            }, false);
         }
     }
 
