@@ -27,7 +27,7 @@ async def test_a_sample(engine: Engine) -> None:
     report = await campaign(engine, SEED, RUNS[engine.name])
     assert not report.violations, "\n".join([*map(str, report.broken), *report.complaints])
     assert report.runs == len(RUNS[engine.name])
-    # All of the first run's come across; of the last two's few do, where a session opens late and the server is gone then.
+    # All of the first run come across; of the last two few do, where a session opens late and the server is gone then.
     assert report.messages > (100 if 0 in RUNS[engine.name] else 0)
     assert len(report.faults) > 5, report.faults
     assert report.visits.total() == report.faults["away"]
