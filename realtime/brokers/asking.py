@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import OrderedDict
 
@@ -14,13 +13,12 @@ from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.identities import CLOSINGS, QUESTIONS, Closing, Question
 from .base import Keep, Store, Unanswered
+from .excuses import excuse
 from .local import Spawn
 from .messages import encoded
 from .publishing import NOTHING, Publishing
 
 __all__ = ["CLOSINGS_KEPT", "LIFE", "Asking"]
-
-log: logging.Logger = logging.getLogger("realtime.broker")
 
 CLOSINGS_KEPT = Keep(history=10_000, ttl=86_400.0)
 LIFE = 600.0  # seconds for which a closing is told
@@ -131,11 +129,9 @@ class Asking:
                     telling.confirmed.set()
                     break
                 telling.problem = ""
-            except BrokerError as error:
-                telling.problem = error.reason
-            except Exception as error:  # a fault: if it ended this, nobody would tell them again
-                telling.problem = repr(error)
-                log.exception("! the store has failed, and is asked again")
+            except Exception as error:  # if it ended this, nobody would tell them again
+                telling.problem = error.reason if isinstance(error, BrokerError) else repr(error)
+                excuse(error)
             pause = min(pause * 2, LONGEST if telling.awaited else IDLE)
             await asyncio.sleep(pause)
         del self._telling[id]

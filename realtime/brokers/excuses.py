@@ -8,9 +8,15 @@ import logging
 
 from ..core.errors import BrokerError
 
-__all__ = ["EXCUSED"]
+__all__ = ["EXCUSED", "excuse"]
 
 log: logging.Logger = logging.getLogger("realtime.broker")
+
+
+def excuse(raised: Exception) -> None:
+    """Tells in the log what is a fault."""
+    if not isinstance(raised, BrokerError):
+        log.error("! the store has failed, and is asked again", exc_info=raised)
 
 
 class Excused:
@@ -21,9 +27,10 @@ class Excused:
 
     def __exit__(self, _: object, raised: BaseException | None, __: object) -> bool:
         """Whether it is over."""
-        if isinstance(raised, Exception) and not isinstance(raised, BrokerError):
-            log.error("! the store has failed, and is asked again", exc_info=raised)
-        return isinstance(raised, Exception)
+        if not isinstance(raised, Exception):
+            return False
+        excuse(raised)
+        return True
 
 
 EXCUSED = Excused()
