@@ -22,13 +22,14 @@ from ..loops import begin
 from ..pace import TURN
 from .handshake import AHEAD_MESSAGES, AHEAD_SIZE
 from .links import CONTROL, NO_CODE, close_frame, pong_frame
-from .parsing import FRAGMENT, Parser, Shared, beyond, frame_size
+from .parsing import FRAGMENT, Parser, Shared, beyond
 
 __all__ = ["Keeper", "LeanLink", "hand_over", "tell"]
 
 # So many bytes are parsed at once, or what there is of one frame: what they bring is kept when somebody has to be
 # waited for, however little each is.
 PIECE = 4096
+LONGEST_HEADER = 14  # of a frame, with the mask
 TEXT, BINARY, PING = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING
 NOBODY = Ignoring()
 
@@ -363,8 +364,11 @@ class LeanLink:
                 return
             if self._over:
                 return
-            parser = self._parser
-            size = max(frame_size(data, at) if parser is None else parser.missing, PIECE)
+            if self._parser is not None:
+                missing = self._parser.missing
+            else:
+                missing = LONGEST_HEADER + beyond(data[at : at + LONGEST_HEADER], 0)
+            size = max(missing, PIECE)
             self._read(data[at : at + size])
             at += size
 
