@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import secrets
 from urllib.parse import quote
 
@@ -32,6 +33,7 @@ __all__ = ["WINDOW", "NativeLongPolling", "NativeStreaming", "NativeWebSocket"]
 # What this end announces (§5).
 WINDOW = (256, 1_048_576)
 ACK_DELAY = 1.0  # seconds, on a WebSocket (§6)
+SHARES = random.Random(1)  # of a quarter of the window, behind which an ack goes (§6)
 
 
 def _open_object(transport: str) -> str:
@@ -60,7 +62,8 @@ class NativePeer(BasePeer):
         self._taken = 0  # and its application has taken so many
         self._most = 0  # how many messages of this size fit the server's window
         self._waiting = 0  # messages to send, as soon as the window allows
-        self._quarter = max(1, min(WINDOW[0] // 4, WINDOW[1] // 4 // messages.size))
+        # As clients do, so that the acks of those who got the same don't all come at once.
+        self._quarter = max(1, int(min(WINDOW[0] // 4, WINDOW[1] // 4 // messages.size) * SHARES.uniform(0.75, 1)))
 
     @property
     def _up(self) -> int:

@@ -29,7 +29,7 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  * what was reached, and is lowered with it; GOAL is what it is to come down to.
  */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 12059,
+  "dist/realtime.js, all transports": 12057,
   "Realtime, websocket and long_polling in a bundle": 10748,
   "dist/events.js": 2059,
   "events in a bundle, beside these": 1825,

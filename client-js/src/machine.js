@@ -23,10 +23,10 @@ var MESSAGES = 256; // what we take before we have acked it,
 var BYTES = 1048576;
 
 /**
- * A session begins. For `ackShare`, three quarters to 1, of the usual delay an ack waits for something to ride on: so the
- * acks of a broadcast don't all come at once. It hears, synchronously: _takenUp(s, carrier, server) and _hasEnded(s, code, reason,
- * clean, ackDue); its `_owner`: _stateIs(state), _message(data), _tell(type, event) and perhaps
- * _hear(s, carrier, text), and that has the list `unacknowledged`.
+ * A session begins. For `ackShare`, three quarters to 1, of the usual delay an ack waits for something to ride on, and of the
+ * usual quarter of the window: so the acks of a broadcast, or of many in a row, don't all come at once. It hears,
+ * synchronously: _takenUp(s, carrier, server) and _hasEnded(s, code, reason, clean, ackDue); its `_owner`: _stateIs(state),
+ * _message(data), _tell(type, event) and perhaps _hear(s, carrier, text), and that has the list `unacknowledged`.
  */
 export function begin(s, nonce, ackShare) {
   s._nonce = nonce;
@@ -105,7 +105,9 @@ export function acks(s) {
 export function ackDue(s, delay) {
   var count = s._received - s._announced + s._more;
   if (!count) return NEVER;
-  return count >= MESSAGES / 4 || s._bytes >= BYTES / 4 || s._closing ? 0 : s._newsSince + delay * s._ackShare;
+  // A quarter of the window, of messages and bytes together.
+  if (count + s._bytes / (BYTES / MESSAGES) > (MESSAGES / 4) * s._ackShare || s._closing) return 0;
+  return s._newsSince + delay * s._ackShare;
 }
 
 /** An ack in a request that was not answered is due again. */

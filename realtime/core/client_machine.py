@@ -23,7 +23,8 @@ from .proof import Key
 __all__ = ["LEAST_ACK_SHARE", "NO_KEY", "Attach", "ClientMachine", "Uplink"]
 
 # Whoever makes a client draws its `ack_share`, from this to 1: for that part of the usual delay an ack waits for
-# something to ride on. So the acks of a broadcast do not all come at once.
+# something to ride on, and for that part of the usual quarter of the window. So the acks of a broadcast, or of many in
+# a row, do not all come at once.
 LEAST_ACK_SHARE = 0.75
 
 NO_KEY = Key("")
@@ -64,6 +65,7 @@ class ClientMachine(ClientUplink):
     def __init__(self, config: Config, listener: Listener, now: float, ack_share: float = 1.0) -> None:
         super().__init__(config, INITIAL_WINDOW, listener, now)
         self.ack_share: float = ack_share
+        self.inbox.announce_by(ack_share)
         self.outbox.initial = True
         self.confirm: bool = False  # the server does not know yet that `o` has arrived
         self.uplink_out: Uplink | None = None

@@ -125,6 +125,11 @@ class Inbox:
         # when something becomes news, and anew when an ack is announced.
         self.owed_since: float = NEVER
 
+    def announce_by(self, share: float) -> None:
+        """An ack goes on its own when this part of a quarter of the window has come, or was taken."""
+        self._quarter_messages = int(self.window.messages * share / 4) or 1
+        self._quarter_bytes = int(self.window.size * share / 4) or 1
+
     def __len__(self) -> int:
         return len(self.items)
 

@@ -410,6 +410,22 @@ def test_each_client_takes_a_part_of_its_own_of_the_time_for_an_ack(share: float
             assert (link.said == ["a1,0"] or batch is not None) == (now == due)
 
 
+@pytest.mark.parametrize(("share", "count"), [(LEAST_ACK_SHARE, 48), (0.875, 56), (1.0, 64)])
+@pytest.mark.parametrize(("queue", "size"), [(256, 1), (10_000, 4096)])
+def test_and_of_the_quarter_of_the_window(share: float, count: int, queue: int, size: int) -> None:
+    carrier, link = duplex()
+    config = Config(max_queue=queue, max_queue_size=256 * 4096)
+    machine = ClientMachine(config, Diary(), 0.0, share)
+    machine.start(carrier, 0.0)
+    machine.opened(carrier, "s1", WIDE, 0, 0, 0.0, "K")
+    machine.confirm = False
+    for _ in range(count):
+        assert link.said == []
+        machine.message(carrier, "x" * size, size, 5.0)
+        machine.flush(5.0)
+    assert link.said == [f"a{count},0"]
+
+
 # -- ending ----------------------------------------------------------------------------------------------------------
 
 

@@ -101,6 +101,7 @@ class DurableClient(Numbering):
         if self.inbox.received:
             raise RemoteProtocolError(1002, "o is the first frame of a session")
         self.inbox = self.following.rooms = RoomInbox(self.inbox.window, self._took_of_room)
+        self.inbox.announce_by(self.ack_share)
 
     def _follows(self, carrier: NumberedCarrier, tenure: str, began: Tenure | None, now: float) -> bool:
         """`o` or `r` of a durable session came. Returns whether it counts, and the session goes on."""

@@ -138,8 +138,8 @@ class RoomInbox(Inbox):
         nothing to say. As acks (docs/protocol.md §6)."""
         if self._rooms_since is None:
             return NEVER
-        window, taken = self.window, self._rooms_taken - self._announced
-        if taken >= max(1, window.messages // 4) or self._rooms_bytes >= max(1, window.size // 4):
+        taken = self._rooms_taken - self._announced
+        if taken >= self._quarter_messages or self._rooms_bytes >= self._quarter_bytes:
             return AT_ONCE
         return self._rooms_since + delay
 

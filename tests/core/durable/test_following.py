@@ -6,12 +6,14 @@ from __future__ import annotations
 import pytest
 
 from realtime.core.carrier import NumberedCarrier
-from realtime.core.client_machine import ClientMachine
+from realtime.core.client_machine import LEAST_ACK_SHARE, ClientMachine
+from realtime.core.config import Config
 from realtime.core.cursors import MAX_CURSORS
 from realtime.core.durable.following import AHEAD, NO_NEWS, RoomNews
 from realtime.core.durable.record import Tenure
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import RoomMessage, RoomPosition
+from realtime.core.inbox import AT_ONCE
 
 from ..client_ends import client, send
 from ..fakes import WIDE, Diary, FakeLink, duplex, poll, stream
@@ -41,6 +43,20 @@ def attach(machine: ClientMachine, tenure: str = "t1", began: Tenure | None = No
 
 def message(room: str, offset: int) -> RoomMessage:
     return RoomMessage("hi", room, f"1.{offset}.x")
+
+
+def test_what_rooms_brought_is_said_behind_a_part_of_the_quarter_that_the_client_draws() -> None:
+    machine, (carrier, _) = ClientMachine(Config(), Diary(), 0.0, LEAST_ACK_SHARE), duplex()
+    machine.start(carrier, 0.0)
+    machine.opened(carrier, "s1", WIDE, 0, 0, 0.0, "", "t1")
+    machine.flush(0.0)
+    rooms = machine.following.rooms
+    assert rooms is not None
+    for offset in range(1, 49):
+        assert rooms.rooms_due_at(1.0) != AT_ONCE
+        machine.room_came(carrier, message("chat", offset), 2, 5.0)
+        machine.take(5.0)
+    assert rooms.rooms_due_at(1.0) == AT_ONCE
 
 
 # -- owners ----------------------------------------------------------------------------------------------------------
