@@ -55,8 +55,10 @@ class connect:  # noqa: N801 # used like a function, as in websockets
     At an endpoint with `durable=True` the session goes on at another worker when its own is gone (`session.durable`); a
     store that has lost what this client has ends it with 4414, and `async for` opens another, as after every end.
 
-    Opening raises NegotiationError when no transport gets through. An unknown argument or one of the wrong type raises
-    TypeError, one out of bounds LocalProtocolError.
+    Opening raises NegotiationError when no transport gets through, or the server does not want this client. One that
+    says to come back later (4408, 4429, 4503) is asked again for as long as `open_timeout` lasts, and a line of the log
+    says so (WARNING, `realtime.negotiation`). An unknown argument or one of the wrong type raises TypeError, one out of
+    bounds LocalProtocolError.
     """
 
     def __init__(

@@ -17,6 +17,7 @@ from ..core.attempts import OPEN_TIMED_OUT
 from ..core.carrier import Shape
 from ..core.errors import LocalProtocolError, NegotiationError, Refusal
 from ..core.lifecycle import State
+from ..core.supervision import LATER
 from .authorization import Authorization
 from .carrying import Carrying
 from .context import Context
@@ -53,6 +54,7 @@ class Supervisor:
         self._under_way: dict[int, Carrying] = {}  # by the policy's number
         self._reserved = 0  # the gen of what opens beside a WebSocket
         self._unauthorised: Refusal | None = None  # why other auth data are wanted
+        self._told_later = False  # in the log: while it opens, the server has said to come back
         self._turn_due = False
         self._timer: Timer | None = None
         context.turn_soon = self.turn_soon
@@ -173,6 +175,10 @@ class Supervisor:
         if end.refusal is not None:
             if end.refusal.code == 4401:
                 self._unauthorised = end.refusal
+            if end.refusal.code in LATER and not (policy.is_open or self._told_later):
+                self._told_later = True
+                url, seconds = context.settings.url, context.settings.open_timeout
+                log.warning("! no session yet at %s: %s; asked again, for %g s in all", url, end.what, seconds)
             context.tell(policy.refused, number, end.refusal.code, end.what, end.wait)
         elif end.how == "lost":
             context.tell(policy.lost, number, end.what, end.wait)

@@ -236,7 +236,7 @@ class Supervision(Attempts):
         if code == UNAUTHORISED and insists and not self._renewed:
             self._renewed = self._renewing = True
             self._actions.append(("renew", reason))
-        elif code in LATER and insists:
+        elif code in LATER:
             wait = min(wait, self._longest)
             if carries:
                 self.fails = max(self.fails + 1, LATER_COUNTS)

@@ -87,6 +87,30 @@ async def test_a_callable_that_raises_opens_nothing() -> None:
             await connect(place, "websocket", Issuer())
 
 
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_a_server_that_can_say_nothing_now_is_asked_again(
+    transport: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in the lease after a store without data, and whatever else passes: one line in the log says why it takes so
+    long."""
+    refusals = [realtime.Refusal(4503, "come back"), realtime.Refusal(4429, "so many"), RuntimeError("a store is away")]
+
+    async with guarded() as (place, _):
+
+        @place.rt.authorize
+        async def hook(request: realtime.SessionRequest) -> None:
+            if refusals:
+                raise refusals.pop()
+
+        async with connected(place, transport, None) as client:
+            await client.send("hello")
+            assert await client.receive() == "hello"
+    told = [record.getMessage() for record in caplog.records if record.name == "realtime.negotiation"]
+    assert [line.partition(": ")[2] for line in told if "no session yet" in line] == [
+        "refused with 4503: the server cannot authorise anybody now; come back later; asked again, for 30 s in all"
+    ]
+
+
 class Unspeakable(Exception):
     """Not even its name can be said."""
 
