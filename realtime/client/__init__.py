@@ -40,13 +40,13 @@ class connect:  # noqa: N801 # used like a function, as in websockets
     `transports` names the allowed ones, most wanted first, or one alone (default: websocket, xhr_streaming, sse,
     long_polling, polling; multipart and webtransport are there as well). `headers` go with every request. `auth` is any
     JSON for the server's authorize hook, or a callable, plain or async, that returns it: asked whenever a session is
-    opened, and when the server no longer takes what it had; where it raises then, the session ends with 4411. It never
-    travels in a URL. `cursors` are an
-    earlier session's (`session.cursors`, which may have been stored): where its rooms keep a history, they go on behind
-    what was received. (Where all `transports` open by a URL, which cursors must not be in, what is missing is told as a
-    gap.) Where there are cookies or a log-in
-    for the endpoint, in `headers` or in `http`, its own origin goes along as Origin, without which a server would not
-    show them to its application. `http` is an aiohttp.ClientSession to use (else one is made and closed).
+    opened, and when the server no longer takes what it had; it has `open_timeout` for that. Where it raises then, or
+    gives no answer in time, the session ends with 4411. It never travels in a URL. `cursors` are an earlier session's
+    (`session.cursors`, which may have been stored): where its rooms keep a history, they go on behind what was
+    received. (Where all `transports` open by a URL, which cursors must not be in, what is missing is told as a gap.)
+    Where there are cookies or a log-in for the endpoint, in `headers` or in `http`, its own origin goes along as
+    Origin, without which a server would not show them to its application. `http` is an aiohttp.ClientSession to use
+    (else one is made and closed).
     `upgrade=False` stays on the transport that opened first. Timeouts in seconds: `open_timeout` for opening as a
     whole, `attach_timeout` for one attempt, `post_timeout` for an uplink request, `close_timeout` for close().
     `max_size`, `max_queue` and `max_queue_size` bound what is received, `max_outbox` and `max_outbox_size` what waits

@@ -23,7 +23,7 @@ from ..core.inbox import Received
 from ..listener import SessionListener
 from ..loops import begin, gives_way
 from ..runtime import Runtime
-from .authorization import Authorization
+from .authorization import Authorization, Hung
 from .context import Context
 from .events import ClientEvents, ClientNamespace
 from .settings import Settings
@@ -72,14 +72,14 @@ class ClientSession(BaseSession[ClientMachine]):
         """Opens the session. Raises NegotiationError when no transport gets through, or none is allowed in."""
         context, settings = self._context, self._context.settings
         try:
-            async with asyncio.timeout(settings.open_timeout) as patience:
-                context.auth = await self._authorization.ask()
+            context.auth = await self._authorization.ask()
+            context.policy.restart(self._now())
             await self._supervisor.open()
-        except BaseException as error:
-            if not (isinstance(error, TimeoutError) and patience.expired()):  # the application's own, for instance
-                await self._abandon()
-                raise
-            context.policy.choice.attempts.setdefault("open_timeout", f"{settings.open_timeout:g} s passed")
+        except Hung as error:
+            context.policy.choice.attempts["auth"] = str(error)
+        except BaseException:
+            await self._abandon()
+            raise
         if not self._machine.sid:
             outcome = self._machine.outcome
             await self._abandon()

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable
 from typing import Protocol
 
-from ..clock import Timer
+from ..clock import STOOD_STILL, Timer
 from ..core.attempts import OPEN_TIMED_OUT
 from ..core.carrier import Shape
 from ..core.errors import LocalProtocolError, NegotiationError, Refusal
@@ -57,6 +57,7 @@ class Supervisor:
         self._told_later = False  # in the log: while it opens, the server has said to come back
         self._turn_due = False
         self._timer: Timer | None = None
+        self._timer_due = float("inf")  # what it was set for, and not before it was set
         context.turn_soon = self.turn_soon
 
     # -- turns -------------------------------------------------------------------------------------------------------
@@ -77,10 +78,13 @@ class Supervisor:
         machine, policy, clock = self._machine, self._policy, self._context.clock
         if machine.outcome is not None:
             return
+        now = clock.now()
+        if now - self._timer_due > STOOD_STILL:
+            policy.restart(now)
         try:
             policy.contact = machine.contact
             policy.calm = machine.state is State.OPEN
-            for verb, *details in policy.turn(clock.now()):
+            for verb, *details in policy.turn(now):
                 getattr(self, f"_do_{verb}")(*details)
         except Exception as error:
             # A bug of ours: a session that nobody supervises would only hang.
@@ -92,9 +96,10 @@ class Supervisor:
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._timer_due = None, float("inf")
         if when < float("inf") and self._machine.outcome is None:
-            self._timer = self._context.clock.call_at(when, self._turn)
+            clock = self._context.clock
+            self._timer, self._timer_due = clock.call_at(when, self._turn), max(when, clock.now())
 
     def session_ended(self) -> None:
         """Nothing is to be carried any more."""

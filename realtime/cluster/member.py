@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from contextlib import suppress
 
 from ..brokers.base import Store
+from ..clock import Patience
 from ..core.errors import BrokerError
 from ..core.leases import Peer
 from ..owners import LEFT
@@ -70,7 +70,7 @@ class Member:
         """Waits a moment until it is registered: where the store answers, the first opens are not turned away."""
         if self.directory is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(SETTLING):
+                async with Patience(SETTLING):
                     await self.directory.registered.wait()
 
     async def close(self) -> None:

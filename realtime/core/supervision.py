@@ -299,7 +299,12 @@ class Supervision(Attempts):
     def renewed(self, now: float) -> None:
         """The server was given other auth data."""
         self._renewing = False
-        self._open_by = now + self.rules.open_timeout  # it may have taken a person's time, not the network's
+        self.restart(now)  # it may have taken a person's time, not the network's
+
+    def restart(self, now: float) -> None:
+        """Opening, if it still goes on, has all its time again: the application was asked, or the process stood
+        still."""
+        self._open_by = now + self.rules.open_timeout
 
     def online(self, now: float, another: bool) -> None:
         """The network is back, or the machine has slept: what seems to live may be dead. `another`: it is another one,

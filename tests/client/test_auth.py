@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import realtime
-from realtime.testing import FaultProxy
+from realtime.testing import FaultProxy, VirtualClock
 
 from ..patience import arrives, within
 from ..web.place import Place, eventually, serving
@@ -149,6 +149,29 @@ async def test_whatever_a_callable_raises_it_is_asked_once(transport: str, error
             await client.wait_closed()
         assert (client.close_code, len(asked)) == (4411, 2)
         assert type(error).__name__ in str(client.close_reason)
+
+
+async def test_a_callable_that_hangs_is_given_up() -> None:
+    """As it opens, and where it is asked for others."""
+    hang = asyncio.Event()
+
+    async def auth() -> str:
+        await asyncio.sleep(3600 if hang.is_set() else 0)
+        return "one"
+
+    async with guarded() as (place, tokens), within():
+        options: Any = {"auth": auth, "transports": "websocket", "open_timeout": 0.02, "clock": VirtualClock()}
+        async with realtime.connect(place.url("/echo"), **options) as client:
+            hang.set()
+            tokens.valid.clear()
+            [session] = place.rt.sessions
+            assert session._machine.carrier is not None
+            session._machine.carrier.link.abort()
+            await client.wait_closed()
+            assert client.close_code == 4411
+            assert str(client.close_reason).endswith("auth() gave no answer within open_timeout=0.02 s")
+        with pytest.raises(realtime.NegotiationError, match="auth: no answer within open_timeout="):
+            await realtime.connect(place.url("/echo"), **options)
 
 
 @each_transport

@@ -17,7 +17,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
-from ...clock import CATCHING_UP, STOOD_STILL
+from ...clock import CATCHING_UP, STOOD_STILL, Patience
 from ...core.errors import BrokerError
 from ..base import Refused, Unanswered
 from ..counts import Counts
@@ -139,7 +139,7 @@ class Link(Living):
         away would never be met in time. Raises Refused."""
         info: dict[str, str] = {}
         commands = [("INFO", section) for section in SECTIONS] + [("SCRIPT", "LOAD", text) for text in SCRIPTS.values()]
-        async with asyncio.timeout(self._timeout):
+        async with Patience(self._timeout):
             await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             for _ in SECTIONS:
                 text = await connection.read_response()
