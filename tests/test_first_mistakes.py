@@ -317,10 +317,17 @@ MISTAKES = [
     ),
     Mistake(
         "an origin without its scheme",
-        lambda b: realtime.setup(web.Application(), realtime.Server(allowed_origins="shop.example")),
+        lambda b: realtime.Server(allowed_origins="shop.example"),
         realtime.LocalProtocolError,
         'allowed_origins: \'shop.example\' is no origin; one looks like "https://example.org", without a path ("*"'
         ' allows any, "null" those that have none)',
+    ),
+    Mistake(
+        "a proxy by its name",
+        lambda b: realtime.Server(trusted_proxies="proxy.example"),
+        realtime.LocalProtocolError,
+        "trusted_proxies: 'proxy.example' does not appear to be an IPv4 or IPv6 network; it takes addresses and"
+        ' networks, such as "127.0.0.1" or "10.0.0.0/8", and "unix"',
     ),
     Mistake(
         "a page of another site",
