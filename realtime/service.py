@@ -175,7 +175,7 @@ class Service:
             return Health(False, ("the server has not started",))
         health = rooms.health()
         if health.ready and self.member is not None and self.member.problem:
-            return Health(False, (self.member.problem,))
+            return Health(False, (self.member.problem, *health.problems))
         return health
 
     def check_durable(self, path: str, config: Config, durable: bool) -> bool:
