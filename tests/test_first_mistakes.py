@@ -141,6 +141,12 @@ async def setup_too_late(beginner: Beginner) -> None:
     realtime.setup(beginner.app, realtime.Server(), prefix="/late")
 
 
+def setup_behind_add_subapp(beginner: Beginner) -> None:
+    sub = web.Application()
+    web.Application().add_subapp("/sub", sub)
+    realtime.setup(sub, realtime.Server())
+
+
 anything: Any = realtime  # untyped
 anything_takes_nothing: Any = takes_nothing
 anything_takes_two: Any = takes_two
@@ -151,6 +157,10 @@ NO_EVENT = (
     " session at the client, or neither)"
 )
 NO_AUTH = "auth='secret': takes a dict, or None for none, not str"
+TOO_LATE = (
+    "the application takes no more routes, since it has started, or was given to add_subapp() of another one: call"
+    " realtime.setup(app, rt) before"
+)
 ALL = "websocket, xhr_streaming, sse, long_polling, polling"
 MISTAKES = [
     Mistake(
@@ -261,8 +271,8 @@ MISTAKES = [
         "an Engine.IO path too late",
         engineio_too_late,
         realtime.LocalProtocolError,
-        "the endpoint '/a' also serves '/engine.io', and aiohttp takes no new path once the application has started:"
-        " register it before",
+        "the endpoint '/a' also serves '/engine.io', and aiohttp takes no new path once the application has started,"
+        " or was given to add_subapp() of another one: register it before",
     ),
     Mistake(
         "setup(rt, app)",
@@ -294,7 +304,13 @@ MISTAKES = [
         "setup() too late",
         setup_too_late,
         realtime.LocalProtocolError,
-        "the application has started, and takes no more routes: call realtime.setup(app, rt) before",
+        TOO_LATE,
+    ),
+    Mistake(
+        "setup() behind add_subapp()",
+        setup_behind_add_subapp,
+        realtime.LocalProtocolError,
+        TOO_LATE,
     ),
     Mistake(
         "a setting misspelt",
