@@ -121,6 +121,12 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         self._entered = False
 
     async def _open(self) -> ClientSession:
+        http: Any = self._settings.http
+        if http is not None and http._loop is not asyncio.get_running_loop():
+            raise LocalProtocolError(
+                "http: this aiohttp.ClientSession belongs to another event loop, and connects in that alone: make one"
+                " in the loop that opens the session"
+            )
         session = ClientSession(self._settings, self._config, self._clock)
         await session._open()
         return session
