@@ -119,12 +119,16 @@ async def test_patience_waits_for_an_answer_that_came_while_the_process_stood_st
 
 
 def test_what_others_answer_is_waited_for_with_patience() -> None:
-    """asyncio's own limits, which excuse nobody who stood still, are for pauses, and for what a lease allows."""
+    """asyncio's own limits, and aiohttp's, which excuse nobody who stood still, are for pauses, and for what a lease
+    allows."""
     package = Path(clock_module.__file__).parent
     used = {
         path.relative_to(package).as_posix()
         for path in package.rglob("*.py")
-        if re.search(r"(with|await|=|,) asyncio\.(timeout|timeout_at|wait_for)\(", path.read_text(encoding="utf-8"))
+        if re.search(
+            r"(with|await|=|,) asyncio\.(timeout|timeout_at|wait_for)\(|ClientTimeout\((?!total=None\))",
+            path.read_text(encoding="utf-8"),
+        )
     }
     apart = {name for name in used if name.startswith(("cli/", "client/doctor/", "demo/", "testing/"))}
     apart |= used & {"quic/client.py"}  # which knows nothing of this, and waits for no more than a good-bye
