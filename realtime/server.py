@@ -282,7 +282,8 @@ class Server:
         """Whether this worker may be sent requests, and if not, why: `health.ready`, `health.problems`.
 
         It is not ready while the broker is not reached, while it does not hear its own messages over it, and from its
-        shutdown on. A Redis that refuses writes is a problem with which it is ready, as long as its lease runs.
+        shutdown on. A Redis that refuses writes is a problem with which it is ready, as long as its lease runs; and so
+        is one that came without data, and whose workers open nothing for a lease.
         realtime.readiness(rt) answers a load balancer with this.
         """
         return self._service.health()
