@@ -53,6 +53,14 @@ class Authorization:
         auth_text(auth)
         return auth
 
+    @property
+    def asks_here(self) -> bool:
+        """Whether the task that runs is the one in which the application is asked for other auth data: nothing that it
+        waits for reaches the server, unless a carrier does that takes both ways."""
+        carrier = self._context.machine.carrier
+        duplex = carrier is not None and carrier.codec.shape is Shape.DUPLEX and carrier.attached
+        return self._asking is not None and self._asking is asyncio.current_task() and not duplex
+
     async def reauthorize(self, auth: Any) -> None:
         """See ClientSession.reauthorize()."""
         context, machine = self._context, self._context.machine

@@ -20,6 +20,7 @@ from ..core.cursors import Gap, Last
 from ..core.errors import LocalProtocolError, NegotiationError
 from ..core.frames import Outgoing, RoomMessage, RoomPosition
 from ..core.inbox import Received
+from ..core.machine import check_close
 from ..listener import SessionListener
 from ..loops import begin, gives_way
 from ..runtime import Runtime
@@ -239,7 +240,11 @@ class ClientSession(BaseSession[ClientMachine]):
     # -- the end ---------------------------------------------------------------------------------------------------
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Closes the session cleanly: as at the server. Then lets go of every connection and task."""
+        """Closes the session cleanly: as at the server. Then lets go of every connection and task. What connect() was
+        given as `auth` closes it at once, with 4412: the server hears of nothing before that has returned."""
+        if self._authorization.asks_here:
+            check_close(code, reason)
+            self._machine.end(4412, "closed while the server waits for auth data", self._now())
         await super().close(code, reason)
         if self._machine.outcome is None:
             self._machine.end(4412, "the close was not acknowledged in time", self._now())

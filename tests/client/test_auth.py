@@ -151,6 +151,31 @@ async def test_whatever_a_callable_raises_it_is_asked_once(transport: str, error
         assert type(error).__name__ in str(client.close_reason)
 
 
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_a_callable_may_close_the_session(transport: str) -> None:
+    """At once: until it returns the server would not hear of it."""
+    sessions: list[realtime.ClientSession] = []
+
+    async def auth() -> str:
+        for session in sessions:
+            await session.close()
+        return "one"
+
+    async with guarded() as (place, tokens), within():
+        options: Any = {"auth": auth, "transports": transport, "close_timeout": 3600, "backoff": (0.01, 0.02)}
+        sessions.append(await realtime.connect(place.url("/echo"), **options))
+        tokens.valid.clear()
+        [session] = place.rt.sessions
+        if transport == "websocket":
+            assert session._machine.carrier is not None
+            session._machine.carrier.link.abort()
+        await sessions[0].send("never taken")
+        await sessions[0].wait_closed()
+        assert sessions[0].close_code == 4412
+        assert sessions[0].unacknowledged == ["never taken"]
+        await sessions[0].close()  # and has let go of everything
+
+
 async def test_a_callable_that_hangs_is_given_up() -> None:
     """As it opens, and where it is asked for others."""
     hang = asyncio.Event()
