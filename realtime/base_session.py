@@ -13,6 +13,7 @@ from threading import get_ident
 from types import coroutine
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from .clock import Patience
 from .core.carrier import DUPLEX
 from .core.config import OnFull
 from .core.cursors import Last
@@ -405,8 +406,7 @@ class BaseSession(Offered[M]):
         while outbox.appended - outbox.unnumbered < target:
             self._machine.ask_for_acks()
             await self._wait_for_progress()
-        number = outbox.last
-        if outbox.acked < number:
+        if outbox.acked < (number := outbox.last):
             self._machine.ask_for_acks()
         while outbox.acked < number:
             await self._wait_for_progress()
@@ -431,7 +431,7 @@ class BaseSession(Offered[M]):
         self._check_loop()
         self._machine.close(code, reason, self._now())
         try:
-            async with asyncio.timeout(self._machine.config.close_timeout):
+            async with Patience(self._machine.config.close_timeout):
                 await self.wait_closed()
         except TimeoutError:
             log.debug("= session %s: close not acknowledged within close_timeout", self.label)

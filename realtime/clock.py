@@ -99,22 +99,36 @@ class _Call:
 
 
 class Patience:
-    """asyncio.timeout() for what others answer, and with the same error: `async with Patience(seconds)`. Behind a
-    standstill of the process it is a second longer, for the answer may have come in that time."""
+    """asyncio.timeout() for what others answer, and with the same error: `async with Patience(seconds)`; None is for
+    ever. Behind a standstill of the process it is a second longer, for the answer may have come in that time."""
 
     __slots__ = ("_call", "_seconds", "_timeout")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
+        self._call: _Call | None = None
 
-    async def __aenter__(self) -> None:
-        loop = asyncio.get_running_loop()
+    def end(self) -> None:
+        """The time is over now, unless it is already, or was not needed. Only of one that was entered."""
+        if not self._timeout.expired():
+            self._timeout.reschedule(-1.0)
+
+    def expired(self) -> bool:
+        """Whether the time was over before what was waited for. Only of one that was entered."""
+        return self._timeout.expired()
+
+    async def __aenter__(self) -> Patience:
         self._timeout = asyncio.timeout(None)
         await self._timeout.__aenter__()
-        self._call = _Call(loop, loop.time, loop.time() + self._seconds, partial(self._timeout.reschedule, -1.0))
+        if self._seconds is not None:
+            loop = asyncio.get_running_loop()
+            self._call = _Call(loop, loop.time, loop.time() + self._seconds, self.end)
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._call.cancel()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None  # which has this
         await self._timeout.__aexit__(kind, error, traceback)

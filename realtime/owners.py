@@ -255,6 +255,10 @@ class Member(Protocol):
     def problem(self) -> str:
         """Why it can take no sessions; "" where it can."""
 
+    @property
+    def note(self) -> str:
+        """Why it takes no new sessions for a while, although it is well, as no other worker does; "" where it does."""
+
     async def start(self) -> None:
         """Begins: behind this it may be found, as soon as the store is reached. Does not wait for that."""
 

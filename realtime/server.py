@@ -10,11 +10,13 @@ from .brokers.base import Health, Stores
 from .brokers.redis import RedisBroker
 from .brokers.rules import BROKER, BROKER_TIMEOUT
 from .clock import Clock, SystemClock
+from .core.addresses import check_proxies
 from .core.config import Config
 from .core.dialects import Dialect
 from .core.errors import LocalProtocolError
 from .core.identities import check_room
 from .core.observer import Observer
+from .core.origins import check_origins
 from .core.settings import EndpointSettings, ServerSettings, check, having, having_all, names, number, shown
 from .core.settings import clock as clock_rule
 from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, check_takes, configure
@@ -92,6 +94,8 @@ class Server:
         trusted_proxies = (trusted_proxies,) if isinstance(trusted_proxies, str) else trusted_proxies
         check("allowed_origins", allowed_origins, SERVER_RULES["allowed_origins"])
         check("trusted_proxies", trusted_proxies, SERVER_RULES["trusted_proxies"])
+        check_origins(tuple(allowed_origins))
+        check_proxies(trusted_proxies)
         check("shutdown_timeout", shutdown_timeout, SERVER_RULES["shutdown_timeout"])
         check("clock", clock, SERVER_RULES["clock"])
         check("broker", broker, SERVER_RULES["broker"])
@@ -278,7 +282,9 @@ class Server:
         """Whether this worker may be sent requests, and if not, why: `health.ready`, `health.problems`.
 
         It is not ready while the broker is not reached, while it does not hear its own messages over it, and from its
-        shutdown on. realtime.readiness(rt) answers a load balancer with this.
+        shutdown on. A Redis that refuses writes is a problem with which it is ready, as long as its lease runs; and so
+        is one that came without data, and whose workers open nothing for a lease.
+        realtime.readiness(rt) answers a load balancer with this.
         """
         return self._service.health()
 

@@ -174,8 +174,11 @@ class Service:
         if rooms is None:
             return Health(False, ("the server has not started",))
         health = rooms.health()
-        if health.ready and self.member is not None and self.member.problem:
-            return Health(False, (self.member.problem,))
+        if health.ready and self.member is not None:
+            if self.member.problem:
+                return Health(False, (self.member.problem, *health.problems))
+            if self.member.note:
+                return Health(True, (self.member.note, *health.problems))
         return health
 
     def check_durable(self, path: str, config: Config, durable: bool) -> bool:

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from .admission import Admission
 from .brokers.identities import Identities, following
+from .clock import Patience
 from .core.config import Config
 from .core.durable.opening import PREFIX, is_durable
 from .core.errors import Refusal
@@ -352,7 +353,7 @@ class Sessions:
         if self._untold:
             self._told = asyncio.Event()  # of this event loop: the next start may be in another one
             with suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
+                async with Patience(timeout):
                     await self._told.wait()
         self._untold.clear()
 

@@ -238,7 +238,13 @@ async def test_a_reason_that_is_an_exception_is_an_error_of_the_hook(
     for transport in ("websocket", "polling"):
         caplog.clear()
         with pytest.raises(realtime.NegotiationError, match="refused with 4503: the server cannot authorise anybody"):
-            await realtime_client(app, "/realtime/chat", transports=[transport])
+            await realtime_client(
+                app,
+                "/realtime/chat",
+                transports=[transport],
+                open_timeout=0.5,
+                backoff=(60, 60),  # asked once
+            )
         assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == [
             "reason=KeyError('token'): takes text, not KeyError: str() makes it of an exception"
         ]

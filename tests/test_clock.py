@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import runpy
 import time
+from pathlib import Path
 
 import pytest
 
@@ -114,6 +116,24 @@ async def test_patience_waits_for_an_answer_that_came_while_the_process_stood_st
     with pytest.raises(TimeoutError):
         async with Patience(0.0):
             await asyncio.Event().wait()
+
+
+def test_what_others_answer_is_waited_for_with_patience() -> None:
+    """asyncio's own limits, and aiohttp's, which excuse nobody who stood still, are for pauses, and for what a lease
+    allows."""
+    package = Path(clock_module.__file__).parent
+    used = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(
+            r"(with|await|=|,) asyncio\.(timeout|timeout_at|wait_for)\(|ClientTimeout\((?!total=None\))",
+            path.read_text(encoding="utf-8"),
+        )
+    }
+    apart = {name for name in used if name.startswith(("cli/", "client/doctor/", "demo/", "testing/"))}
+    apart |= used & {"quic/client.py"}  # which knows nothing of this, and waits for no more than a good-bye
+    pauses = {"brokers/rooms.py", "cluster/directory.py", "durable/holding.py", "stomp/shared_queues.py"}
+    assert used - apart == {"clock.py"} | pauses
 
 
 def test_without_a_loop_call_at_raises() -> None:

@@ -188,7 +188,7 @@ async def test_existing_app_has_a_limit_for_each_user(client: Clients) -> None:
     for _ in range(10):
         await client(app, "/realtime/notes", headers=headers, transports=["polling"])
     with pytest.raises(realtime.NegotiationError, match="4429"):
-        await client(app, "/realtime/notes", headers=headers, open_timeout=1)
+        await client(app, "/realtime/notes", headers=headers, open_timeout=0.5)
 
 
 async def test_push(client: Clients) -> None:

@@ -30,7 +30,7 @@ class Beginner:
         return str((await self.client.server(self.app)).make_url(path))
 
     async def open(self, path: str = "/realtime/chat", **options: Any) -> Any:
-        return await self.client(self.app, path, backoff=(0.01, 0.02), **options)
+        return await self.client(self.app, path, **{"backoff": (0.01, 0.02), **options})
 
 
 async def echo(session: realtime.Session) -> None:
@@ -110,7 +110,7 @@ async def return_a_user(beginner: Beginner) -> None:
 
     beginner.rt.authorize(authorize)
     with pytest.raises(realtime.NegotiationError, match="4503"):
-        await beginner.open()
+        await beginner.open(open_timeout=0.5, backoff=(60, 60))  # it is asked once
 
 
 def enter_without_async(beginner: Beginner) -> None:
@@ -141,6 +141,12 @@ async def setup_too_late(beginner: Beginner) -> None:
     realtime.setup(beginner.app, realtime.Server(), prefix="/late")
 
 
+def setup_behind_add_subapp(beginner: Beginner) -> None:
+    sub = web.Application()
+    web.Application().add_subapp("/sub", sub)
+    realtime.setup(sub, realtime.Server())
+
+
 anything: Any = realtime  # untyped
 anything_takes_nothing: Any = takes_nothing
 anything_takes_two: Any = takes_two
@@ -151,6 +157,10 @@ NO_EVENT = (
     " session at the client, or neither)"
 )
 NO_AUTH = "auth='secret': takes a dict, or None for none, not str"
+TOO_LATE = (
+    "the application takes no more routes, since it has started, or was given to add_subapp() of another one: call"
+    " realtime.setup(app, rt) before"
+)
 ALL = "websocket, xhr_streaming, sse, long_polling, polling"
 MISTAKES = [
     Mistake(
@@ -261,8 +271,8 @@ MISTAKES = [
         "an Engine.IO path too late",
         engineio_too_late,
         realtime.LocalProtocolError,
-        "the endpoint '/a' also serves '/engine.io', and aiohttp takes no new path once the application has started:"
-        " register it before",
+        "the endpoint '/a' also serves '/engine.io', and aiohttp takes no new path once the application has started,"
+        " or was given to add_subapp() of another one: register it before",
     ),
     Mistake(
         "setup(rt, app)",
@@ -294,7 +304,13 @@ MISTAKES = [
         "setup() too late",
         setup_too_late,
         realtime.LocalProtocolError,
-        "the application has started, and takes no more routes: call realtime.setup(app, rt) before",
+        TOO_LATE,
+    ),
+    Mistake(
+        "setup() behind add_subapp()",
+        setup_behind_add_subapp,
+        realtime.LocalProtocolError,
+        TOO_LATE,
     ),
     Mistake(
         "a setting misspelt",
@@ -317,10 +333,17 @@ MISTAKES = [
     ),
     Mistake(
         "an origin without its scheme",
-        lambda b: realtime.setup(web.Application(), realtime.Server(allowed_origins="shop.example")),
+        lambda b: realtime.Server(allowed_origins="shop.example"),
         realtime.LocalProtocolError,
         'allowed_origins: \'shop.example\' is no origin; one looks like "https://example.org", without a path ("*"'
         ' allows any, "null" those that have none)',
+    ),
+    Mistake(
+        "a proxy by its name",
+        lambda b: realtime.Server(trusted_proxies="proxy.example"),
+        realtime.LocalProtocolError,
+        "trusted_proxies: 'proxy.example' does not appear to be an IPv4 or IPv6 network; it takes addresses and"
+        ' networks, such as "127.0.0.1" or "10.0.0.0/8", and "unix"',
     ),
     Mistake(
         "a page of another site",

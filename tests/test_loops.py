@@ -407,6 +407,20 @@ async def test_a_session_of_a_loop_that_is_gone_says_so(place: Place) -> None:
         await session.receive()
 
 
+async def test_a_client_is_told_whose_connections_it_was_given(place: Place) -> None:
+    """One that has none of its own opens in any loop."""
+
+    async def opens(http: aiohttp.ClientSession | None) -> None:
+        await (await realtime.connect(place.url("/echo"), transports="polling", http=http)).close()
+
+    async with aiohttp.ClientSession() as http:
+        await opens(http)
+        error = await asyncio.to_thread(elsewhere, lambda: opens(http))
+        assert isinstance(error, LocalProtocolError)
+        assert "http: this aiohttp.ClientSession belongs to another event loop" in str(error)
+    assert await asyncio.to_thread(elsewhere, lambda: opens(None)) is None
+
+
 # -- what needs no task unless it waits --------------------------------------------------------------------------------
 
 

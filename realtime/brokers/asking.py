@@ -12,7 +12,7 @@ from ..clock import Patience
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.identities import CLOSINGS, QUESTIONS, Closing, Question
-from .base import Keep, Store, Unanswered
+from .base import Keep, Store, Unanswered, overdue
 from .excuses import excuse
 from .local import Spawn
 from .messages import encoded
@@ -103,7 +103,8 @@ class Asking:
                 f"{here}; these workers have not confirmed it {within}, and close when they hear of it: {names}",
                 workers=sorted(telling.missing),
             )
-        problem = f" ({telling.problem})" if telling.problem else ""
+        problem = telling.problem or " ".join(self._store.health().problems)
+        problem = f" ({problem})" if problem else ""
         return BrokerError(
             f"{here}; whether the other workers have heard of it could not be learned {within}{problem}. They are told"
             f" for {LIFE / 60:g} minutes, while this process lives"
@@ -159,7 +160,7 @@ class Asking:
         payload = encoded(Outgoing.message(question.text), frozenset())
         answers: dict[str, str] = {}
         missing: frozenset[str] = frozenset()
-        problem = "it does not answer"
+        problem = ""
         try:
             async with Patience(self._timeout):
                 while True:
@@ -177,11 +178,11 @@ class Asking:
                         await asyncio.sleep(LONGEST)
         except TimeoutError:
             pass
-        within = f"within broker_timeout ({self._timeout:g} s)"
         if missing:
+            within = f"within broker_timeout ({self._timeout:g} s)"
             names = sorted(missing)
             raise BrokerError(f"these workers have not answered {within}: {', '.join(names)}", workers=names)
-        raise BrokerError(f"no answer from the broker {within}: {problem}")
+        raise BrokerError(overdue(self._store, self._timeout, problem=problem))
 
     # -- who there is --------------------------------------------------------------------------------------------------
 

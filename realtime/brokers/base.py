@@ -87,7 +87,7 @@ class Expired(NamedTuple):
 
 class Health(NamedTuple):
     """How a worker, or its broker, is: whether it is `ready`, since everything is reached and heard, and in words the
-    `problems` that it has."""
+    `problems` that it has: also where it is ready, as while a Redis whose disk is full refuses writes."""
 
     ready: bool
     problems: tuple[str, ...] = ()
@@ -372,7 +372,15 @@ class Stores(Protocol):
         """What one worker uses of it, in the event loop that runs."""
 
 
-def overdue(store: Store, seconds: float, what: str = "no answer from the broker") -> str:
-    """What whoever has waited for a broker for too long is told, with what is known of it."""
-    problems = " ".join(store.health().problems) or "the broker does not answer"
-    return f"{what} within broker_timeout ({seconds:g} s): {problems}"
+class Asked(Protocol):
+    """What says how it is."""
+
+    def health(self) -> Health:
+        """How it is."""
+
+
+def overdue(store: Asked, seconds: float, what: str = "no answer from the broker", problem: str = "") -> str:
+    """What whoever has waited for a broker for too long is told, with the problem that he has met, or what else is
+    known of it."""
+    problem = problem or " ".join(store.health().problems) or "the broker does not answer"
+    return f"{what} within broker_timeout ({seconds:g} s): {problem}"

@@ -15,6 +15,7 @@ from itertools import islice
 from typing import Protocol
 
 from ..broadcasts import Broadcasts, Receiver
+from ..clock import Patience
 from ..core.errors import BrokerError
 from ..core.frames import Group, Outgoing, RoomItem
 from ..core.identities import (
@@ -190,7 +191,7 @@ class Identities:
         try:
             if not room.follower.live and self._store.run_of(room.name):
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(PATIENCE):
+                    async with Patience(PATIENCE):
                         await room.live()
             yield
         finally:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from ..broadcasts import offer
+from ..clock import Patience
 from ..core.follower import Follower
 from ..core.frames import RoomItem, RoomPosition
 from ..core.rooms import Entry, Position, Reading
@@ -286,7 +287,7 @@ class Joining:
         loop = asyncio.get_running_loop()
         self._tail.again()
         while not self._over and (self._tail.pending or self._unsent or self._missed):
-            async with asyncio.timeout_at(self._since + self._timeout):
+            async with Patience(self._since + self._timeout - loop.time()):
                 await self._news.wait()
             self._news.clear()
             while self._unsent and not self._over:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from ..broadcasts import ids_of
+from ..clock import Patience
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.identities import SessionInfo, check_room, room_of, sessions_in
@@ -100,7 +101,7 @@ class Publisher:
                 # What another run of the store has taken back is told before this process, which alone knows of it,
                 # ends.
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._timeout):
+                    async with Patience(self._timeout):
                         await publishing.compare()
 
     async def send(

@@ -101,7 +101,7 @@ class Rooms:
         for room in self._local.values():
             room.gone = True
         with suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
+            async with Patience(1.0):
                 await self._attending.resign()
         await self._publishing.close()
         await self.tasks.end()

@@ -40,13 +40,13 @@ class connect:  # noqa: N801 # used like a function, as in websockets
     `transports` names the allowed ones, most wanted first, or one alone (default: websocket, xhr_streaming, sse,
     long_polling, polling; multipart and webtransport are there as well). `headers` go with every request. `auth` is any
     JSON for the server's authorize hook, or a callable, plain or async, that returns it: asked whenever a session is
-    opened, and when the server no longer takes what it had; where it raises then, the session ends with 4411. It never
-    travels in a URL. `cursors` are an
-    earlier session's (`session.cursors`, which may have been stored): where its rooms keep a history, they go on behind
-    what was received. (Where all `transports` open by a URL, which cursors must not be in, what is missing is told as a
-    gap.) Where there are cookies or a log-in
-    for the endpoint, in `headers` or in `http`, its own origin goes along as Origin, without which a server would not
-    show them to its application. `http` is an aiohttp.ClientSession to use (else one is made and closed).
+    opened, and when the server no longer takes what it had; it has `open_timeout` for that. Where it raises then, or
+    gives no answer in time, the session ends with 4411. It never travels in a URL. `cursors` are an earlier session's
+    (`session.cursors`, which may have been stored): where its rooms keep a history, they go on behind what was
+    received. (Where all `transports` open by a URL, which cursors must not be in, what is missing is told as a gap.)
+    Where there are cookies or a log-in for the endpoint, in `headers` or in `http`, its own origin goes along as
+    Origin, without which a server would not show them to its application. `http` is an aiohttp.ClientSession to use
+    (else one is made and closed).
     `upgrade=False` stays on the transport that opened first. Timeouts in seconds: `open_timeout` for opening as a
     whole, `attach_timeout` for one attempt, `post_timeout` for an uplink request, `close_timeout` for close().
     `max_size`, `max_queue` and `max_queue_size` bound what is received, `max_outbox` and `max_outbox_size` what waits
@@ -55,8 +55,10 @@ class connect:  # noqa: N801 # used like a function, as in websockets
     At an endpoint with `durable=True` the session goes on at another worker when its own is gone (`session.durable`); a
     store that has lost what this client has ends it with 4414, and `async for` opens another, as after every end.
 
-    Opening raises NegotiationError when no transport gets through. An unknown argument or one of the wrong type raises
-    TypeError, one out of bounds LocalProtocolError.
+    Opening raises NegotiationError when no transport gets through, or the server does not want this client. One that
+    says to come back later (4408, 4429, 4503) is asked again for as long as `open_timeout` lasts, and a line of the log
+    says so (WARNING, `realtime.negotiation`). An unknown argument or one of the wrong type raises TypeError, one out of
+    bounds LocalProtocolError.
     """
 
     def __init__(
@@ -119,6 +121,12 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         self._entered = False
 
     async def _open(self) -> ClientSession:
+        http: Any = self._settings.http
+        if http is not None and http._loop is not asyncio.get_running_loop():
+            raise LocalProtocolError(
+                "http: this aiohttp.ClientSession belongs to another event loop, and connects in that alone: make one"
+                " in the loop that opens the session"
+            )
         session = ClientSession(self._settings, self._config, self._clock)
         await session._open()
         return session

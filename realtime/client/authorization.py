@@ -8,6 +8,7 @@ import logging
 from contextlib import suppress
 from typing import Any
 
+from ..clock import Patience
 from ..core.carrier import Shape
 from ..core.errors import Refusal, SessionClosed
 from ..core.settings import shown
@@ -16,9 +17,13 @@ from .context import Context
 from .ends import CarrierEnd
 from .exchange import send_aside
 
-__all__ = ["Authorization"]
+__all__ = ["Authorization", "Hung"]
 
 log: logging.Logger = logging.getLogger("realtime.session")
+
+
+class Hung(TimeoutError):
+    """The application's callable has not come back in time."""
 
 
 class Authorization:
@@ -31,15 +36,30 @@ class Authorization:
         self._asking: asyncio.Task[None] | None = None  # a renewal, for all whose requests were refused meanwhile
 
     async def ask(self) -> Any:
-        """The auth data to give the server now. Raises as auth_text() does, and what the application's callable
-        raises."""
-        auth = self._auth
+        """The auth data to give the server now. Raises as auth_text() does, what the application's callable raises, and
+        Hung where that takes longer than open_timeout."""
+        auth, seconds = self._auth, self._context.settings.open_timeout
         if callable(auth):
             auth = auth()
             if inspect.isawaitable(auth):
-                auth = await auth
+                patience = Patience(seconds)
+                try:
+                    async with patience:
+                        auth = await auth
+                except TimeoutError:
+                    if not patience.expired():  # the application's own
+                        raise
+                    raise Hung(f"no answer within open_timeout={seconds:g} s") from None
         auth_text(auth)
         return auth
+
+    @property
+    def asks_here(self) -> bool:
+        """Whether the task that runs is the one in which the application is asked for other auth data: nothing that it
+        waits for reaches the server, unless a carrier does that takes both ways."""
+        carrier = self._context.machine.carrier
+        duplex = carrier is not None and carrier.codec.shape is Shape.DUPLEX and carrier.attached
+        return self._asking is not None and self._asking is asyncio.current_task() and not duplex
 
     async def reauthorize(self, auth: Any) -> None:
         """See ClientSession.reauthorize()."""
@@ -78,8 +98,12 @@ class Authorization:
             if isinstance(error, asyncio.CancelledError) and (task is None or task.cancelling()):
                 raise  # the session has ended; else something of the application's was cancelled
             # Not 4401: nobody was refused, and who was asked may have been away.
-            machine.end(4411, f"{reason}; and auth() raised {shown(error)}", now())
-            log.error("auth=%s raised", shown(self._auth), exc_info=error)
+            if isinstance(error, Hung):
+                machine.end(4411, f"{reason}; and auth() gave {error}", now())
+                log.error("auth=%s gave %s", shown(self._auth), error)
+            else:
+                machine.end(4411, f"{reason}; and auth() raised {shown(error)}", now())
+                log.error("auth=%s raised", shown(self._auth), exc_info=error)
             return
         with suppress(SessionClosed):
             await self.reauthorize(auth)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import aiohttp
 
+from ..clock import Patience
 from ..core.carrier import NumberedCarrier, Part
 from ..core.client_machine import Attach
 from ..core.durable.rooms import MAX_NOTES
@@ -93,15 +94,16 @@ async def request(
     `alive` hears of each part of the answer.
     """
     body = b"".join(POST.wrap(parts))  # type: ignore[arg-type] # batches are bytes
-    async with context.http.post(
+    posting = context.http.post(
         address(context.settings.url, name),
         # As bytes, aiohttp warns of large ones; where warnings are errors, that would be a failure.
         data=io.BytesIO(body),
         headers={**BATCH, **context.headers},
-        timeout=aiohttp.ClientTimeout(total=patience),
+        timeout=aiohttp.ClientTimeout(total=None),
         allow_redirects=False,
         raise_for_status=False,  # whatever the application's session does: what is refused says why
-    ) as response:
+    )
+    async with Patience(patience), posting as response:
         return await batch_of(context, response, alive)
 
 

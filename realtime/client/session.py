@@ -20,10 +20,11 @@ from ..core.cursors import Gap, Last
 from ..core.errors import LocalProtocolError, NegotiationError
 from ..core.frames import Outgoing, RoomMessage, RoomPosition
 from ..core.inbox import Received
+from ..core.machine import check_close
 from ..listener import SessionListener
 from ..loops import begin, gives_way
 from ..runtime import Runtime
-from .authorization import Authorization
+from .authorization import Authorization, Hung
 from .context import Context
 from .events import ClientEvents, ClientNamespace
 from .settings import Settings
@@ -72,14 +73,14 @@ class ClientSession(BaseSession[ClientMachine]):
         """Opens the session. Raises NegotiationError when no transport gets through, or none is allowed in."""
         context, settings = self._context, self._context.settings
         try:
-            async with asyncio.timeout(settings.open_timeout) as patience:
-                context.auth = await self._authorization.ask()
+            context.auth = await self._authorization.ask()
+            context.policy.restart(self._now())
             await self._supervisor.open()
-        except BaseException as error:
-            if not (isinstance(error, TimeoutError) and patience.expired()):  # the application's own, for instance
-                await self._abandon()
-                raise
-            context.policy.choice.attempts.setdefault("open_timeout", f"{settings.open_timeout:g} s passed")
+        except Hung as error:
+            context.policy.choice.attempts["auth"] = str(error)
+        except BaseException:
+            await self._abandon()
+            raise
         if not self._machine.sid:
             outcome = self._machine.outcome
             await self._abandon()
@@ -239,7 +240,11 @@ class ClientSession(BaseSession[ClientMachine]):
     # -- the end ---------------------------------------------------------------------------------------------------
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Closes the session cleanly: as at the server. Then lets go of every connection and task."""
+        """Closes the session cleanly: as at the server. Then lets go of every connection and task. What connect() was
+        given as `auth` closes it at once, with 4412: the server hears of nothing before that has returned."""
+        if self._authorization.asks_here:
+            check_close(code, reason)
+            self._machine.end(4412, "closed while the server waits for auth data", self._now())
         await super().close(code, reason)
         if self._machine.outcome is None:
             self._machine.end(4412, "the close was not acknowledged in time", self._now())

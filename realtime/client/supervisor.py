@@ -12,11 +12,12 @@ import secrets
 from collections.abc import Callable
 from typing import Protocol
 
-from ..clock import Timer
+from ..clock import STOOD_STILL, Timer
 from ..core.attempts import OPEN_TIMED_OUT
 from ..core.carrier import Shape
 from ..core.errors import LocalProtocolError, NegotiationError, Refusal
 from ..core.lifecycle import State
+from ..core.supervision import LATER
 from .authorization import Authorization
 from .carrying import Carrying
 from .context import Context
@@ -53,8 +54,10 @@ class Supervisor:
         self._under_way: dict[int, Carrying] = {}  # by the policy's number
         self._reserved = 0  # the gen of what opens beside a WebSocket
         self._unauthorised: Refusal | None = None  # why other auth data are wanted
+        self._told_later = False  # in the log: while it opens, the server has said to come back
         self._turn_due = False
         self._timer: Timer | None = None
+        self._timer_due = float("inf")  # what it was set for, and not before it was set
         context.turn_soon = self.turn_soon
 
     # -- turns -------------------------------------------------------------------------------------------------------
@@ -75,10 +78,13 @@ class Supervisor:
         machine, policy, clock = self._machine, self._policy, self._context.clock
         if machine.outcome is not None:
             return
+        now = clock.now()
+        if now - self._timer_due > STOOD_STILL:
+            policy.restart(now)
         try:
             policy.contact = machine.contact
             policy.calm = machine.state is State.OPEN
-            for verb, *details in policy.turn(clock.now()):
+            for verb, *details in policy.turn(now):
                 getattr(self, f"_do_{verb}")(*details)
         except Exception as error:
             # A bug of ours: a session that nobody supervises would only hang.
@@ -90,9 +96,10 @@ class Supervisor:
     def _set_timer(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._timer_due = None, float("inf")
         if when < float("inf") and self._machine.outcome is None:
-            self._timer = self._context.clock.call_at(when, self._turn)
+            clock = self._context.clock
+            self._timer, self._timer_due = clock.call_at(when, self._turn), max(when, clock.now())
 
     def session_ended(self) -> None:
         """Nothing is to be carried any more."""
@@ -173,6 +180,10 @@ class Supervisor:
         if end.refusal is not None:
             if end.refusal.code == 4401:
                 self._unauthorised = end.refusal
+            if end.refusal.code in LATER and not (policy.is_open or self._told_later):
+                self._told_later = True
+                url, seconds = context.settings.url, context.settings.open_timeout
+                log.warning("! no session yet at %s: %s; asked again, for %g s in all", url, end.what, seconds)
             context.tell(policy.refused, number, end.refusal.code, end.what, end.wait)
         elif end.how == "lost":
             context.tell(policy.lost, number, end.what, end.wait)

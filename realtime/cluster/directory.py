@@ -196,6 +196,10 @@ class Directory:
         if not self.registration.runs(self._now()):
             raise Refused(NOT_FOUND)
 
+    def wait(self) -> float:
+        """In how many seconds names that nobody has are given again, by every run of the store that is known."""
+        return self._runs.wait(self._now())
+
     async def claim(self, name: str, digest: str, handed: bool = False) -> Claimed:
         """Claims a name."""
         loop = asyncio.get_running_loop()

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+from ..clock import Patience
 from ..core.leases import Peer
 from ..loops import begin
 from .hops import Broken, Hops
@@ -64,7 +65,7 @@ class Farewell:
         """Nothing is carried any more; what ends by itself in a moment may."""
         if self._telling:
             with suppress(TimeoutError):
-                async with asyncio.timeout(FAREWELL):
+                async with Patience(FAREWELL):
                     await asyncio.wait(self._telling)
                     await self._hops.quiet()
         for task in self._telling:
@@ -78,5 +79,5 @@ class Farewell:
 
     async def _tell_one(self, peer: Peer, seconds: float) -> None:
         with suppress(Broken, TimeoutError):
-            async with asyncio.timeout(PATIENCE):
+            async with Patience(PATIENCE):
                 await self._say(peer, seconds)

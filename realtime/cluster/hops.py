@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import cast
 
+from ..clock import Patience
 from ..core.leases import Peer
 from ..web.links import HIGH_WATER
 from .places import Place, place_at
@@ -222,7 +223,7 @@ class Hops:
         hop = Hop(lambda: self._over(hop))
         self.open[hop] = peer
         try:
-            async with asyncio.timeout(HANDSHAKE_PATIENCE):
+            async with Patience(HANDSHAKE_PATIENCE):
                 await self._connect(hop, place)
                 await self._greet(hop, peer)
         except BaseException as error:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from contextlib import suppress
 
 from ..brokers.base import Store
+from ..clock import Patience
 from ..core.errors import BrokerError
 from ..core.leases import Peer
 from ..owners import LEFT
@@ -48,6 +48,13 @@ class Member:
             return str(error)
         return "" if self.directory is not None else NOT_STARTED
 
+    @property
+    def note(self) -> str:
+        """Why it takes no new sessions for a while, as no other worker does."""
+        seconds = 0.0 if self.directory is None else self.directory.wait()
+        why = "the store may have forgotten what was opened before, and so not every session is opened"
+        return f"{why} for {seconds:.0f} s" if seconds else ""
+
     async def start(self) -> None:
         """Listens, and begins to register."""
         sessions, config = self._service.sessions, self._service.config
@@ -70,7 +77,7 @@ class Member:
         """Waits a moment until it is registered: where the store answers, the first opens are not turned away."""
         if self.directory is not None:
             with suppress(TimeoutError):
-                async with asyncio.timeout(SETTLING):
+                async with Patience(SETTLING):
                     await self.directory.registered.wait()
 
     async def close(self) -> None:

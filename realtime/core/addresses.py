@@ -1,11 +1,17 @@
-"""Addresses of clients: what limits per address count, and the networks that evidence is kept for."""
+"""Addresses of clients: what limits per address count, the networks that evidence is kept for, and the proxies that are
+believed."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-__all__ = ["address_key", "network_of", "parse_address"]
+from .errors import LocalProtocolError
+
+__all__ = ["UNIX", "address_key", "check_proxies", "network_of", "parse_address"]
+
+UNIX = "unix"
 
 
 def parse_address(address: str) -> IPv4Address | IPv6Address | None:
@@ -20,6 +26,23 @@ def parse_address(address: str) -> IPv4Address | IPv6Address | None:
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
         return parsed.ipv4_mapped
     return parsed
+
+
+def check_proxies(trusted: Iterable[str]) -> list[IPv4Network | IPv6Network]:
+    """The networks that the setting trusted_proxies names, as addresses are compared with them; beside them there may
+    be UNIX, for whoever connects over a Unix socket. Raises LocalProtocolError for anything else."""
+    networks = []
+    for name in trusted:
+        if name == UNIX:
+            continue
+        try:
+            networks.append(ip_network(name))
+        except ValueError as error:
+            raise LocalProtocolError(
+                f'trusted_proxies: {error}; it takes addresses and networks, such as "127.0.0.1" or "10.0.0.0/8",'
+                f' and "{UNIX}"'
+            ) from None
+    return networks
 
 
 @lru_cache(maxsize=1024)  # a client comes again, and many come from one network

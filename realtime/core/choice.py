@@ -32,7 +32,7 @@ class Rules:
     upgrade_interval: tuple[float, float] = (5.0, 300.0)  # until a transport that failed is tried again
     upgrade: bool = True  # move to better transports
     # Nobody else would try again (a page has no caller): opening goes on for open_timeout, whatever fails, and where it
-    # is told to come back later, or that the auth data are no longer valid.
+    # is told that the auth data are no longer valid.
     insists: bool = False
 
 

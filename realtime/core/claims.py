@@ -160,6 +160,10 @@ class Runs:
         """Whether unclaimed names may be claimed in this run."""
         return self._free.get(run, now + 1.0) <= now
 
+    def wait(self, now: float) -> float:
+        """In how many seconds they may be in all that are known; 0.0 where they may."""
+        return max((now, *self._free.values())) - now
+
     def gone(self, runs: set[str]) -> None:
         """Only these runs are left."""
         for run in self._free.keys() - runs:

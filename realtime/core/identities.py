@@ -1,5 +1,8 @@
 """Identities over a broker: the rooms of the server's own, what is told in them, and which closings are news
 (docs/scaling.md §11).
+
+What is told to other workers may have more items than are known here: a later version has added them at the end, and
+they are passed over. So whoever adds one sees to it that what it says is right without.
 """
 
 from __future__ import annotations
@@ -94,6 +97,7 @@ class Closing(NamedTuple):
                 str(reason),
                 int(at) | float(at),
                 int(age) | float(age),
+                *_,
             ] if may_close_with(code):
                 return cls(id, identity, code, reason, at, age)
         return None
@@ -114,7 +118,7 @@ class Question(NamedTuple):
     def parse(cls, text: str | bytes) -> Question | None:
         """What has travelled; None for what is none of ours."""
         match _items(text):
-            case [str(id), str(identity)]:
+            case [str(id), str(identity), *_]:
                 return cls(id, identity)
         return None
 
@@ -129,7 +133,7 @@ def sessions_in(answer: str, worker: str) -> list[SessionInfo]:
     found = []
     for one in _items(answer):
         match one:
-            case [str(id), str(path), str(transport), str(state)] if state in STATES:
+            case [str(id), str(path), str(transport), str(state), *_] if state in STATES:
                 found.append(SessionInfo(id, path, worker, transport, State(state)))
     return found
 

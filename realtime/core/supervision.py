@@ -236,7 +236,7 @@ class Supervision(Attempts):
         if code == UNAUTHORISED and insists and not self._renewed:
             self._renewed = self._renewing = True
             self._actions.append(("renew", reason))
-        elif code in LATER and insists:
+        elif code in LATER:
             wait = min(wait, self._longest)
             if carries:
                 self.fails = max(self.fails + 1, LATER_COUNTS)
@@ -299,7 +299,12 @@ class Supervision(Attempts):
     def renewed(self, now: float) -> None:
         """The server was given other auth data."""
         self._renewing = False
-        self._open_by = now + self.rules.open_timeout  # it may have taken a person's time, not the network's
+        self.restart(now)  # it may have taken a person's time, not the network's
+
+    def restart(self, now: float) -> None:
+        """Opening, if it still goes on, has all its time again: the application was asked, or the process stood
+        still."""
+        self._open_by = now + self.rules.open_timeout
 
     def online(self, now: float, another: bool) -> None:
         """The network is back, or the machine has slept: what seems to live may be dead. `another`: it is another one,

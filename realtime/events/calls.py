@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 from typing import Any
 
+from ..clock import Patience
 from ..core.errors import LocalProtocolError, SessionClosed
 from ..core.settings import check, number
 from ..protocols.layers.socketio.answers import answered
@@ -79,7 +80,7 @@ class Calls:
         check("timeout", timeout, _TIMEOUT)
         number, future = self.begin(namespace)
         try:
-            async with asyncio.timeout(timeout):
+            async with Patience(timeout):
                 await send(number)
                 return answered(await future)
         finally:

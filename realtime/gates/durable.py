@@ -4,9 +4,9 @@ that it names, and answered when what it has brought is stored.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 
+from ..clock import Patience
 from ..core.carrier import NumberedCarrier
 from ..core.durable.lineage import Shown, Verdict
 from ..core.durable.opening import is_durable
@@ -118,7 +118,7 @@ async def settled(session: Session, number: int | None = None) -> None:
 
 async def _in_time(session: DurableSession, stored: Awaitable[bool]) -> bool:
     try:
-        async with asyncio.timeout(session._machine.config.request_timeout):
+        async with Patience(session._machine.config.request_timeout):
             return await stored
     except TimeoutError:
         raise Refusal(4503, NOT_STORED) from None

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import urlsplit
 
-__all__ = ["DEFAULT_PORTS", "RAW_SIGNS", "SIGNS", "asker", "origin_of", "same_host"]
+from ..core.origins import DEFAULT_PORTS
+
+__all__ = ["RAW_SIGNS", "SIGNS", "asker", "origin_of", "same_host"]
 
 # What says where a page comes from, in the order in which it counts; as it may stand in a request.
 SIGNS = ("Origin", "Sec-Fetch-Site", "Referer")
 RAW_SIGNS = {name.lower().encode(): name for name in SIGNS}
-DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
 
 
 def asker(headers: Mapping[str, str], host: str) -> str | None:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
+from ..clock import Patience
 from ..core.carrier import Capabilities, Part, Shape
 from ..core.errors import LocalProtocolError, RemoteProtocolError
 from ..core.frames import BINARY, TEXT, Outgoing
@@ -312,7 +313,7 @@ class Listening:
         """Waits a little until all connections are gone, and cuts off the others."""
         if self._links:
             with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_PATIENCE):
+                async with Patience(CLOSE_PATIENCE):
                     await self._empty.wait()
         for link in tuple(self._links):
             link.abort()

@@ -11,7 +11,7 @@ import secrets
 from contextlib import suppress
 from functools import partial
 
-from ..clock import STOOD_STILL
+from ..clock import STOOD_STILL, Patience
 from ..owners import Bridge
 from ..protocols.dialects import SocketIO
 from ..protocols.layers.socketio.recovery import Sent
@@ -156,7 +156,7 @@ async def _lose(member: EventSession, why: str, behind: bool) -> None:
     try:
         if behind:
             with suppress(TimeoutError):  # a handler of its last session goes on and on
-                async with asyncio.timeout(2 * patience):
+                async with Patience(2 * patience):
                     await member._home.finished()
     finally:
         member._told = told

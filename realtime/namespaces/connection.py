@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ..clock import Timer
+from ..clock import Patience, Timer
 from ..core.errors import BrokerError, EventError, RemoteProtocolError, SessionClosed, Unauthorized
 from ..core.plain_machine import INTERRUPTED
 from ..events.connection import Connection, Limits, around
@@ -236,7 +236,7 @@ class ServerConnection(Connection[Session]):
             before = member.session._machine
             before.end(INTERRUPTED, "its client goes on in another session", self.session._now())
             try:
-                async with asyncio.timeout(2 * before.config.close_timeout):
+                async with Patience(2 * before.config.close_timeout):
                     await member._home.finished()
             except TimeoutError:  # a handler of its last session goes on and on
                 await self._give_up(member)

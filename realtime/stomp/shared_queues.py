@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
-from ..brokers.base import Keep, Refused, Taken, Unanswered
+from ..brokers.base import Keep, Refused, Taken, Unanswered, overdue
 from ..clock import Patience
 from ..core.errors import BrokerError, LocalProtocolError
 from ..core.frames import Group, Outgoing, RoomItem
@@ -146,8 +146,7 @@ class SharedQueues:
                         raise BrokerError(error.reason, maybe_sent=unknown) from None
                     await asyncio.sleep(PAUSE)
         except TimeoutError:
-            reason = f"no answer from the broker within broker_timeout ({rooms.timeout:g} s)"
-            raise BrokerError(reason, maybe_sent=unknown) from None
+            raise BrokerError(overdue(rooms, rooms.timeout), maybe_sent=unknown) from None
         if not done:
             most = self._max_messages
             raise LocalProtocolError(f"the queue holds {most} messages, and takes no more (max_queue_messages)")

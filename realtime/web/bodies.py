@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from aiohttp import ClientPayloadError, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from ..clock import Patience
 from ..core.errors import Refusal, RemoteProtocolError
 from ..gates.requests import Unreadable
 from ..service import Service
@@ -121,7 +122,7 @@ class Bodies:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._reading: set[asyncio.Timeout] = set()
+        self._reading: set[Patience] = set()
 
     async def whole(
         self,
@@ -215,19 +216,17 @@ class Bodies:
     @contextlib.asynccontextmanager
     async def _within(self, seconds: float) -> AsyncIterator[None]:
         """A time limit, which stop() ends."""
-        async with asyncio.timeout(seconds) as timeout:
-            self._reading.add(timeout)
+        async with Patience(seconds) as patience:
+            self._reading.add(patience)
             try:
                 yield
             finally:
-                self._reading.discard(timeout)
+                self._reading.discard(patience)
 
     def stop(self) -> None:
         """Shutting down: no body is waited for."""
-        loop = asyncio.get_running_loop()
-        for timeout in self._reading:
-            if not timeout.expired():
-                timeout.reschedule(loop.time())
+        for patience in self._reading:
+            patience.end()
 
 
 async def _kept(request: web.Request) -> bytes:

@@ -100,7 +100,7 @@ class Dialects:
             if self._router.frozen:
                 raise LocalProtocolError(
                     f"the endpoint {endpoint.path!r} also serves {options.route!r}, and aiohttp takes no new path once"
-                    " the application has started: register it before"
+                    " the application has started, or was given to add_subapp() of another one: register it before"
                 )
         for options in own:
             self._owners[options.route] = self._service, endpoint

@@ -8,18 +8,16 @@ headers, Forwarded (RFC 7239) is not looked at: most proxies write the former an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from collections.abc import Sequence
+from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from ..core.addresses import parse_address
-from ..core.errors import LocalProtocolError
+from ..core.addresses import UNIX, check_proxies, parse_address
 
-__all__ = ["UNIX", "Origin", "Proxies"]
+__all__ = ["Origin", "Proxies"]
 
-UNIX = "unix"
 # name=value of RFC 7239 §4, and the commas between elements.
 _PAIR = re.compile(r'\s*(?:([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s",;]*)\s*)?([;,]|$)')
 _HOST = re.compile(r"[A-Za-z0-9._~-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
@@ -38,20 +36,9 @@ class Proxies:
     """The proxies that are believed: addresses and networks such as "127.0.0.1" and "10.0.0.0/8", and "unix" for
     whoever connects over a Unix socket. Raises LocalProtocolError for anything else."""
 
-    def __init__(self, trusted: Iterable[str]) -> None:
-        self._unix = False
-        self._networks: list[IPv4Network | IPv6Network] = []
-        for name in trusted:
-            if name == UNIX:
-                self._unix = True
-                continue
-            try:
-                self._networks.append(ip_network(name))
-            except ValueError as error:
-                raise LocalProtocolError(
-                    f'trusted_proxies: {error}; it takes addresses and networks, such as "127.0.0.1" or "10.0.0.0/8",'
-                    f' and "{UNIX}"'
-                ) from None
+    def __init__(self, trusted: Sequence[str]) -> None:
+        self._networks = check_proxies(trusted)
+        self._unix = UNIX in trusted
 
     def trusts(self, address: str | None) -> bool:
         """Whether what this peer says of others is believed."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from aiohttp import WSMessage, WSMsgType, web
 
+from ..clock import Patience
 from ..core.carrier import Part
 from ..core.errors import clip
 from ..loops import begin
@@ -115,7 +116,7 @@ class WebSocketLink:
                 transport.close()
             return
         try:
-            async with asyncio.timeout(CLOSE_PATIENCE):
+            async with Patience(CLOSE_PATIENCE):
                 await self._ws.close()
         except (TimeoutError, ConnectionError):
             self.abort()

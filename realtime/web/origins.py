@@ -9,18 +9,16 @@ answer is a script or a document, is not given to a request that says nothing of
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from ..core.errors import LocalProtocolError
-from ..gates.origins import DEFAULT_PORTS, SIGNS, origin_of, same_host
+from ..core.origins import ANY, NULL
+from ..gates.origins import SIGNS, origin_of, same_host
 
 __all__ = [
     "AMBIENT",
     "Admission",
     "asked_headers",
-    "check_origins",
     "cors_headers",
     "judge",
     "page_of",
@@ -28,8 +26,6 @@ __all__ = [
     "without_ambient",
 ]
 
-ANY = "*"
-NULL = "null"  # files, sandboxed frames, and whatever else has no origin of its own
 # What browsers answer by themselves when a server or a proxy asks for it (RFC 9110 §11, and what came before). They
 # never make up any other scheme: a Bearer token was put there by whoever made the request.
 AMBIENT = ("Authorization", "Cookie", "Proxy-Authorization")
@@ -48,7 +44,6 @@ AMBIENT_SCHEMES = frozenset(
         b"scram-sha-256",
     )
 )
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._~-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 
 
 class Admission(enum.Enum):
@@ -58,25 +53,6 @@ class Admission(enum.Enum):
     ANONYMOUS = "anonymous"  # from anywhere: any page, or no browser at all
     UNSIGNED = "unsigned"  # the same, and it shows nothing of its page
     REFUSED = "refused"
-
-
-def check_origins(allowed: tuple[str, ...] | str) -> frozenset[str]:
-    """The setting allowed_origins, as judge() wants it. Raises LocalProtocolError for what no browser would send."""
-    if isinstance(allowed, str):
-        allowed = (allowed,)
-    origins = set()
-    for origin in allowed:
-        text = str(origin).lower()
-        if text not in (ANY, NULL) and not _ORIGIN.fullmatch(text):
-            raise LocalProtocolError(
-                f'allowed_origins: {origin!r} is no origin; one looks like "https://example.org", without a path'
-                ' ("*" allows any, "null" those that have none)'
-            )
-        scheme, _, authority = text.partition("://")
-        if authority.endswith(f":{DEFAULT_PORTS.get(scheme)}"):  # browsers leave out what goes without saying
-            text = text.rpartition(":")[0]
-        origins.add(text)
-    return frozenset(origins)
 
 
 @lru_cache(maxsize=256)  # a page asks again and again

@@ -51,9 +51,10 @@ def setup(
     starts). Several servers may be set up in one application, each with a prefix of its own; a server in one
     application at a time. Sessions end when the application shuts down. With `webtransport` a UDP port is open while
     the application runs, by which clients of the same endpoints may come as well. Raises LocalProtocolError for a
-    prefix that is taken, does not start with "/" or ends with one, or would be quoted in a URL, for an application that
-    has started, for a server that another application has, and for an endpoint with a dialect that has no routes or
-    whose path another server's has; TypeError for anything else than an application and a server.
+    prefix that is taken, does not start with "/" or ends with one, or would be quoted in a URL, for an application
+    that has started, or was given to add_subapp(), for a server that another application has, and for an endpoint with
+    a dialect that has no routes or whose path another server's has; TypeError for anything else than an application
+    and a server.
     """
     _check_kinds(app, server, prefix, webtransport)
     _check_free(server._service, app)
@@ -140,9 +141,10 @@ def _check_kinds(app: object, server: object, prefix: object, webtransport: obje
 def _check_free(service: Service, app: web.Application) -> None:
     """Raises LocalProtocolError when another application has this server: the shutdown of either would end the sessions
     of both; or when this one has started. An application that was garbage-collected does not count."""
-    if app.frozen:
+    if app.frozen or app.router.frozen or app.on_startup.frozen:
         raise LocalProtocolError(
-            "the application has started, and takes no more routes: call realtime.setup(app, rt) before"
+            "the application takes no more routes, since it has started, or was given to add_subapp() of another one:"
+            " call realtime.setup(app, rt) before"
         )
     if service.abandoned:  # whatever has served it will neither go on nor shut down
         service.application = None

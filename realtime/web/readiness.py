@@ -15,7 +15,7 @@ __all__ = ["readiness"]
 def readiness(server: Server) -> Callable[[web.Request], Awaitable[web.Response]]:
     """A handler for a route of yours: `app.router.add_get("/ready", realtime.readiness(rt))`.
 
-    It answers 200 while the server may be sent requests, else 503 with a line for each reason, of which none has
+    It answers 200 while the server may be sent requests, else 503, with a line for each problem, of which none has
     credentials. See Server.health(). Raises TypeError for what is no Server.
     """
     if not isinstance(server, Server):
@@ -23,7 +23,7 @@ def readiness(server: Server) -> Callable[[web.Request], Awaitable[web.Response]
 
     async def ready(request: web.Request) -> web.Response:
         health = server.health()
-        lines = ("ready",) if health.ready else ("not ready", *health.problems)
+        lines = ("ready" if health.ready else "not ready", *health.problems)
         return web.Response(
             text="\n".join(lines) + "\n", status=200 if health.ready else 503, headers={"Cache-Control": "no-store"}
         )

@@ -13,9 +13,11 @@ from typing import Generic, TypeVar
 from aiohttp import web
 from yarl import URL
 
+from ..core.addresses import UNIX
 from ..core.config import Config
 from ..core.dialects import Dialect
 from ..core.errors import Refusal
+from ..core.origins import check_origins
 from ..endpoint import Endpoint, no_endpoint
 from ..gates.base import Wait, wait
 from ..owners import Elsewhere
@@ -23,14 +25,13 @@ from ..request import SessionRequest
 from ..service import Service
 from .bodies import Bodies, Judge
 from .carried import Carried, carried, carrying
-from .forwarded import UNIX, Origin, Proxies
+from .forwarded import Origin, Proxies
 from .handshake import Reading, still_there
 from .links import CLOSE_PATIENCE
 from .origins import (
     AMBIENT,
     Admission,
     asked_headers,
-    check_origins,
     cors_headers,
     judge,
     page_of,

@@ -19,6 +19,7 @@ from aiohttp import web
 
 from ..core.carrier import Carrier, Shape
 from ..core.errors import Refusal, RemoteProtocolError
+from ..core.origins import ANY, NULL
 from ..endpoint import Endpoint
 from ..gates.base import Gone
 from ..gates.requests import Unreadable
@@ -38,7 +39,7 @@ from .carried import carried, hop_of
 from .conditions import Precondition, weigh
 from .handshake import Misfit, left_behind
 from .links import HeldLink
-from .origins import ANY, NULL, Admission, asked_headers, cors_headers
+from .origins import Admission, asked_headers, cors_headers
 from .plain import PlainRoutes
 from .raw import RawRoutes
 from .replies import in_words, is_form

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from aiohttp import HttpVersion11, web
 
+from ..clock import Patience
 from ..core.carrier import Part, SharedBuffers
 from ..loops import begin
 from . import sockets
@@ -354,7 +355,7 @@ async def run_stream(
                 return response
             await link.ended()
             try:
-                async with asyncio.timeout(patience()):
+                async with Patience(patience()):
                     await response.write_eof(tail)
             except TimeoutError:
                 link.abort()

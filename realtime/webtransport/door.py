@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
 
 from ..core.errors import Refusal
+from ..core.origins import check_origins
 from ..endpoint import Endpoint
 from ..protocols.native import VERSION
 from ..request import SessionRequest
 from ..service import Service
-from ..web.origins import AMBIENT, Admission, check_origins, judge, without_ambient
+from ..web.origins import AMBIENT, Admission, judge, without_ambient
 
 __all__ = ["Door"]
 

@@ -19,6 +19,7 @@ from aioquic.quic.packet import (
 )
 from aioquic.quic.retry import QuicRetryTokenHandler
 
+from ..clock import Patience
 from ..core.errors import LocalProtocolError, Refusal
 from ..gates.native import NativeGate
 from ..networks import Place
@@ -131,7 +132,7 @@ class Listener(asyncio.DatagramProtocol):
         """Waits a little for the clients to leave, and cuts off the others."""
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_PATIENCE + 0.5):
+                async with Patience(CLOSE_PATIENCE + 0.5):
                     while any(not connection.is_over for connection in self._connections):
                         self._empty.clear()
                         await self._empty.wait()

@@ -295,6 +295,46 @@ async def test_a_store_that_is_emptied_counts_as_met_now(restarted: tuple[Server
         assert await store.directory.met(0, False) < 10
 
 
+async def test_of_a_clock_that_was_set_back_nothing_stays_for_as_long(restarted: tuple[Server, Store]) -> None:
+    """What was written before it was is an hour ahead: a run that was met then is met now, and of a worker that is gone
+    the lease ends."""
+    server, store = restarted
+    directory = store.directory
+    await directory.enlist(ONE, 30)
+    with server.client() as client:
+        ahead = (client.time()[0] + 3600) * 1000
+        client.hset("realtime:1:{0}:met:", store.run_at(0), ahead)
+        assert await directory.met(0, True) < 60
+        assert int(client.hget("realtime:1:{0}:met:", store.run_at(0))) < ahead - 3_000_000
+        client.zadd("realtime:1:{0}:leases:", {ONE.worker: ahead})
+        client.zadd("realtime:1:{0}:workers:", {"gone": ahead})
+        await directory.enlist(TWO, 30)
+        assert 30 < (await directory.find(ONE.worker)).lease <= 300
+        await store.register(0, 30)
+        assert client.zscore("realtime:1:{0}:workers:", "gone") < ahead - 3_000_000
+
+
+async def test_whose_own_lease_has_run_out_judges_nobody(restarted: tuple[Server, Store]) -> None:
+    """The clock may have been set forward, which others' leases end by as well."""
+    server, store = restarted
+    directory = store.directory
+    await directory.enlist(ONE, 30)
+    await directory.enlist(TWO, 30)
+    await store.register(0, 30)
+    with server.client() as client:
+        for worker in (ONE.worker, TWO.worker):
+            client.zadd("realtime:1:{0}:leases:", {worker: 1000})
+        (own,) = client.zrange("realtime:1:{0}:workers:", 0, -1)
+        client.zadd("realtime:1:{0}:workers:", {own: 1000, "another": 1000})
+        assert await store.expired(0) == []
+        await directory.enlist(TWO, 30)
+        assert await directory.find(ONE.worker) == Known(ONE, 0.0)
+        await directory.enlist(TWO, 30)
+        assert await directory.find(ONE.worker) == Known()
+        await store.register(0, 30)
+        assert [expired.worker for expired in await store.expired(0)] == ["another"]
+
+
 async def test_a_paused_store_answers_none_and_is_asked_again(restarted: tuple[Server, Store]) -> None:
     server, store = restarted
     await store.directory.claim("name", A, 30, True)

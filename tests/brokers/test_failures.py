@@ -582,6 +582,25 @@ async def test_a_redis_whose_memory_is_full_is_told_of_once(
     assert "maxmemory" in said
 
 
+async def test_why_a_redis_refuses_for_now_is_told(
+    own_redis: Server, start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where its disk is full, or its replicas are gone: in the log, by health(), and to who has waited in vain."""
+    with caplog.at_level(logging.WARNING, "realtime.broker"):
+        one = await start(own_redis.url)
+        await one.send(KEPT, "first")
+        with own_redis.client() as client:
+            client.config_set("min-replicas-to-write", "1")
+            one.waits(0.05)
+            for attempt in (one.send(KEPT, "hello"), one.member("another")):
+                with pytest.raises(BrokerError, match="NOREPLICAS"):
+                    await attempt
+            health = one.rooms.health()
+            assert (health.ready, "NOREPLICAS" in " ".join(health.problems)) == (True, True)
+    (said,) = [record.getMessage() for record in caplog.records if "refuses" in record.getMessage()]
+    assert "NOREPLICAS" in said
+
+
 async def test_a_redis_that_refuses_each_time_is_told_of_once(
     own_redis: Server, start: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import realtime
-from realtime.testing import FaultProxy
+from realtime.testing import FaultProxy, VirtualClock
 
 from ..patience import arrives, within
 from ..web.place import Place, eventually, serving
@@ -87,6 +87,30 @@ async def test_a_callable_that_raises_opens_nothing() -> None:
             await connect(place, "websocket", Issuer())
 
 
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_a_server_that_can_say_nothing_now_is_asked_again(
+    transport: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in the lease after a store without data, and whatever else passes: one line in the log says why it takes so
+    long."""
+    refusals = [realtime.Refusal(4503, "come back"), realtime.Refusal(4429, "so many"), RuntimeError("a store is away")]
+
+    async with guarded() as (place, _):
+
+        @place.rt.authorize
+        async def hook(request: realtime.SessionRequest) -> None:
+            if refusals:
+                raise refusals.pop()
+
+        async with connected(place, transport, None) as client:
+            await client.send("hello")
+            assert await client.receive() == "hello"
+    told = [record.getMessage() for record in caplog.records if record.name == "realtime.negotiation"]
+    assert [line.partition(": ")[2] for line in told if "no session yet" in line] == [
+        "refused with 4503: the server cannot authorise anybody now; come back later; asked again, for 30 s in all"
+    ]
+
+
 class Unspeakable(Exception):
     """Not even its name can be said."""
 
@@ -125,6 +149,54 @@ async def test_whatever_a_callable_raises_it_is_asked_once(transport: str, error
             await client.wait_closed()
         assert (client.close_code, len(asked)) == (4411, 2)
         assert type(error).__name__ in str(client.close_reason)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+async def test_a_callable_may_close_the_session(transport: str) -> None:
+    """At once: until it returns the server would not hear of it."""
+    sessions: list[realtime.ClientSession] = []
+
+    async def auth() -> str:
+        for session in sessions:
+            await session.close()
+        return "one"
+
+    async with guarded() as (place, tokens), within():
+        options: Any = {"auth": auth, "transports": transport, "close_timeout": 3600, "backoff": (0.01, 0.02)}
+        sessions.append(await realtime.connect(place.url("/echo"), **options))
+        tokens.valid.clear()
+        [session] = place.rt.sessions
+        if transport == "websocket":
+            assert session._machine.carrier is not None
+            session._machine.carrier.link.abort()
+        await sessions[0].send("never taken")
+        await sessions[0].wait_closed()
+        assert sessions[0].close_code == 4412
+        assert sessions[0].unacknowledged == ["never taken"]
+        await sessions[0].close()  # and has let go of everything
+
+
+async def test_a_callable_that_hangs_is_given_up() -> None:
+    """As it opens, and where it is asked for others."""
+    hang = asyncio.Event()
+
+    async def auth() -> str:
+        await asyncio.sleep(3600 if hang.is_set() else 0)
+        return "one"
+
+    async with guarded() as (place, tokens), within():
+        options: Any = {"auth": auth, "transports": "websocket", "open_timeout": 0.02, "clock": VirtualClock()}
+        async with realtime.connect(place.url("/echo"), **options) as client:
+            hang.set()
+            tokens.valid.clear()
+            [session] = place.rt.sessions
+            assert session._machine.carrier is not None
+            session._machine.carrier.link.abort()
+            await client.wait_closed()
+            assert client.close_code == 4411
+            assert str(client.close_reason).endswith("auth() gave no answer within open_timeout=0.02 s")
+        with pytest.raises(realtime.NegotiationError, match="auth: no answer within open_timeout="):
+            await realtime.connect(place.url("/echo"), **options)
 
 
 @each_transport

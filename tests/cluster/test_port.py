@@ -56,6 +56,12 @@ async def a_worker(**options: Any) -> AsyncIterator[Worker]:
         yield worker
 
 
+def test_of_a_later_version_what_is_known_is_read() -> None:
+    packed = json.dumps([*FACTS, "more", {"and": "more"}]).encode()
+    assert Facts.read(packed) == FACTS
+    assert Facts.read(json.dumps(FACTS[:3]).encode()) == FACTS  # and of an earlier one
+
+
 def mode_of(path: Path) -> int | None:
     """Who may do what with a file; None if there is none."""
     return stat.S_IMODE(path.stat().st_mode) if path.exists() else None

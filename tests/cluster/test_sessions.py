@@ -231,3 +231,14 @@ async def test_a_worker_that_is_not_registered_is_not_ready() -> None:
     assert "not registered" in worker.rt.health().problems[0]
     await worker.service.shutdown()
     assert not worker.rt.health().ready
+
+
+async def test_a_store_that_may_have_forgotten_is_a_problem_with_which_it_is_ready() -> None:
+    worker = await Worker(realtime.MemoryBroker(), Workers()).start()
+    assert worker.rt.health() == (True, ())
+    worker.directory._runs.met("another", 0.0, asyncio.get_running_loop().time())
+    health = worker.rt.health()
+    assert (health.ready, len(health.problems)) == (True, 1)
+    assert "not every session is opened for " in health.problems[0]
+    await worker.service.shutdown()
+    assert not worker.rt.health().ready

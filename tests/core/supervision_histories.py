@@ -788,26 +788,34 @@ def refusals() -> Iterator[History]:
             (0.02, "refused 2 4406 unknown endpoint", "end 4406"),
         ],
     )
-    for code in (4400, 4401, 4403, 4404, 4408, 4409, 4413, 4429, 4503):
+    for code in (4400, 4401, 4403, 4404, 4409, 4413):
         yield History(
             f"an open that is refused with {code} is not tried by another transport",
             (WS, LONG),
             [(0.0, "", "start 1 websocket carry"), (0.01, f"refused 1 {code} no", f"end {code}")],
-            {"insists": False} if code in (4401, 4408, 4429, 4503) else {},
+            {"insists": False} if code == 4401 else {},
         )
     for code in (4408, 4429, 4503):
-        yield History(
-            f"unless nobody else would try again and {code} says later",
-            (WS, LONG),
-            [
-                (0.0, "", "start 1 websocket carry"),
-                (0.01, f"refused 1 {code} later", ""),
-                (0.65, "", "start 2 websocket carry"),
-                (0.7, f"refused 2 {code} later after 7", ""),
-                (5.0, "", ""),
-                (7.71, "", "anew; start 3 websocket carry"),
-            ],
-        )
+        for insists in (True, False):
+            yield History(
+                f"unless {code} says later" + ("" if insists else ": no caller has to try again either"),
+                (WS, LONG),
+                [
+                    (0.0, "", "start 1 websocket carry"),
+                    (0.01, f"refused 1 {code} later", ""),
+                    (0.65, "", "start 2 websocket carry"),
+                    (0.7, f"refused 2 {code} later after 7", ""),
+                    (5.0, "", ""),
+                    (7.71, "", "anew; start 3 websocket carry"),
+                    (7.8, f"refused 3 {code} later after 60", ""),
+                    (17.81, "", "anew; start 4 websocket carry"),
+                    (17.9, f"refused 4 {code} later after 60", ""),
+                    (27.91, "", "anew; start 5 websocket carry"),
+                    (27.95, f"refused 5 {code} later", ""),
+                    (30.01, "", "end 4411"),
+                ],
+                {} if insists else {"insists": False},
+            )
         yield History(
             f"{code} in a session: it comes back later, by the same transport",
             (WS, LONG),

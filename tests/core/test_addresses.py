@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+from typing import Any
+
 import pytest
 
-from realtime.core.addresses import address_key, network_of
+from realtime.core.addresses import address_key, check_proxies, network_of
+from realtime.core.errors import LocalProtocolError
 
 
 @pytest.mark.parametrize(
@@ -37,3 +41,13 @@ def test_what_limits_per_address_count(address: str | None, key: str) -> None:
 )
 def test_networks(address: str | None, network: str) -> None:
     assert network_of(address) == network
+
+
+def test_proxies_that_may_be_believed() -> None:
+    assert check_proxies(("127.0.0.1", "unix", "10.0.0.0/8")) == [ip_network("127.0.0.1"), ip_network("10.0.0.0/8")]
+
+
+@pytest.mark.parametrize("name", ["localhost", "10.0.0.1/8", "*", "", 1.5])
+def test_what_is_no_address_raises(name: Any) -> None:
+    with pytest.raises(LocalProtocolError, match=r"^trusted_proxies: "):
+        check_proxies((name,))

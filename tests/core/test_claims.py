@@ -114,10 +114,14 @@ def test_no_name_is_given_for_one_lease_from_when_a_run_was_met() -> None:
     runs = Runs(10.0)
     assert not runs.known("r")
     assert not runs.may_claim("r", 1e9)
+    assert runs.wait(100.0) == 0.0
     runs.met("r", 4.0, 100.0)
+    runs.met("older", 8.0, 100.0)
     assert runs.known("r")
     assert not runs.may_claim("r", 105.9)
+    assert runs.wait(105.0) == 1.0
     assert runs.may_claim("r", 106.0)
+    assert runs.wait(107.0) == 0.0
     assert not runs.may_claim("", 1e9)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from realtime.core.errors import LocalProtocolError
@@ -64,6 +66,14 @@ def test_what_is_told_is_read_again(identity: str) -> None:
     assert sessions_in(answered(sessions), "w") == sessions
 
 
+def test_what_a_later_version_adds_is_passed_over() -> None:
+    closing, question = Closing("w-2", "ada", 4002, "bye", 17.0, 0.5), Question("w-3", "ada")
+    assert Closing.parse(json.dumps([*closing, "more", None])) == closing
+    assert Question.parse(json.dumps([*question, {"more": 1}])) == question
+    told = SessionInfo("abcd.x", "/chat", "w", "websocket", State.OPEN)
+    assert sessions_in('[["abcd.x","/chat","websocket","open","more"]]', "w") == [told]
+
+
 NONSENSE = [
     "",
     "nonsense",
@@ -72,16 +82,18 @@ NONSENSE = [
     "null",
     "[]",
     "[" * 100_000,
-    '["id","ada",4401,"out"]',
-    '["id","ada",4401,"out",1]',
-    '["id","ada",4401,"out",1,2,3]',
-    '["id","ada",4401,"out",1,"2"]',
-    '["id","ada",1006,"out",1,0]',
-    '["id","ada","4401","out",1,0]',
     '[1,"ada",4401,"out",1,0]',
     '["id",null,4401,"out",1,0]',
     '["id"]',
     '["id",1]',
+]
+NO_CLOSINGS = [
+    '["id","ada",4401,"out"]',
+    '["id","ada",4401,"out",1]',
+    '["id","ada",4401,"out",1,"0",3]',
+    '["id","ada",4401,"out",1,"2"]',
+    '["id","ada",1006,"out",1,0]',
+    '["id","ada","4401","out",1,0]',
 ]
 
 
@@ -89,6 +101,11 @@ NONSENSE = [
 def test_what_is_none_of_ours_is_nothing(text: str | bytes) -> None:
     assert Closing.parse(text) is None
     assert Question.parse(text) is None
+
+
+@pytest.mark.parametrize("text", NO_CLOSINGS)
+def test_what_is_no_closing_is_nothing(text: str) -> None:
+    assert Closing.parse(text) is None
 
 
 @pytest.mark.parametrize(

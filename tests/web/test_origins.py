@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from multidict import CIMultiDict
 
-from realtime.core.errors import LocalProtocolError
+from realtime.core.origins import check_origins
 from realtime.gates.origins import asker
-from realtime.web.origins import Admission, check_origins, cors_headers, judge
+from realtime.web.origins import Admission, cors_headers, judge
 
 KNOWN, ANONYMOUS, REFUSED = Admission.KNOWN, Admission.ANONYMOUS, Admission.REFUSED
 FRIEND = "https://friend.example"
@@ -98,30 +96,6 @@ def test_the_table(headers: dict[str, str], host: str, allowed: tuple[str, ...],
     sent = CIMultiDict(headers)
     signs = sent.get("Origin"), sent.get("Sec-Fetch-Site"), sent.get("Referer")
     assert judge(*signs, host, check_origins(allowed), False) is expected
-
-
-@pytest.mark.parametrize(
-    ("setting", "origins"),
-    [
-        ((), set()),
-        ("*", {"*"}),
-        ("https://Friend.Example", {FRIEND}),
-        (("https://friend.example:443", "http://a.b:80"), {FRIEND, "http://a.b"}),
-        (("https://friend.example:80", "null"), {"https://friend.example:80", "null"}),
-        (("http://[::1]:8080", "capacitor://localhost"), {"http://[::1]:8080", "capacitor://localhost"}),
-    ],
-)
-def test_what_may_be_allowed(setting: tuple[str, ...] | str, origins: set[str]) -> None:
-    assert check_origins(setting) == origins
-
-
-@pytest.mark.parametrize(
-    "origin",
-    ["", "friend.example", "https://", "https://friend.example/", "https://friend.example/a", "https://*.example", 7],
-)
-def test_what_no_browser_would_send_raises(origin: Any) -> None:
-    with pytest.raises(LocalProtocolError, match=r"^allowed_origins: .* is no origin"):
-        check_origins((origin,))
 
 
 def test_cors_headers() -> None:

@@ -222,9 +222,9 @@ async def test_a_body_whose_time_is_just_up() -> None:
         writer.write(b"POST /realtime/echo/v1/send HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n[")
         routes = native_routes(place.rt)
         await eventually(lambda: routes._bodies._reading)
-        (timeout,) = routes._bodies._reading
-        timeout.reschedule(asyncio.get_running_loop().time())
-        await eventually(timeout.expired)
+        (patience,) = routes._bodies._reading
+        patience.end()
+        await eventually(patience.expired)
         await place.rt._service.shutdown()
         assert session.close_code == 1001
         writer.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CLOCK", "DIRECTORY_SCRIPTS"]
+__all__ = ["CLOCK", "DIRECTORY_SCRIPTS", "LOWER"]
 
 CLOCK = """
 local function clock()
@@ -12,20 +12,37 @@ end
 local function whole(number) return string.format('%.0f', number) end
 """
 
+# A lease that has longer to run than any that is given is from before the clock of Redis was set back: whoever has it
+# renews it, or is gone, and must not count as being there for as long as the clock was set back.
+LOWER = """
+local function lower(leases, most)
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', leases, '(' .. most, '+inf', 'LIMIT', 0, 100)) do
+    redis.call('ZADD', leases, most, worker)
+  end
+end
+"""
+
+# Where this worker's own lease has run out others may have been kept from renewing theirs as well, or the clock was set
+# forward: nobody is forgotten then. Workers' leases may differ.
 # KEYS: leases, peers. ARGV: worker, incarnation, address, lease, for how long it is known behind that
 _ENLIST = (
     CLOCK
+    + LOWER
     + """
 local now = clock()
-local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now - ARGV[5]), 'LIMIT', 0, 100)
-for _, worker in ipairs(gone) do
-  redis.call('ZREM', KEYS[1], worker)
-  redis.call('HDEL', KEYS[2], worker)
+local own = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if own and tonumber(own) > now then
+  local gone = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now - ARGV[5]), 'LIMIT', 0, 100)
+  for _, worker in ipairs(gone) do
+    redis.call('ZREM', KEYS[1], worker)
+    redis.call('HDEL', KEYS[2], worker)
+  end
 end
 local before = redis.call('HGET', KEYS[2], ARGV[1])
 if before and string.match(before, '^%S+') ~= ARGV[2] then return 0 end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
 redis.call('ZADD', KEYS[1], whole(now + ARGV[4]), ARGV[1])
+lower(KEYS[1], whole(now + 10 * ARGV[4]))
 return 1
 """
 )
@@ -68,13 +85,14 @@ return found
 """
 )
 
+# A time that is to come is from before the clock was set back.
 # KEYS: when each run was met first. ARGV: run, for how long it has been there at least, how long that is known
 _MET = (
     CLOCK
     + """
 local now = clock()
 local since = redis.call('HGET', KEYS[1], ARGV[1])
-if not since then
+if not since or tonumber(since) > now then
   since = whole(now - ARGV[2])
   if redis.call('HLEN', KEYS[1]) > 100 then redis.call('DEL', KEYS[1]) end
   redis.call('HSET', KEYS[1], ARGV[1], since)

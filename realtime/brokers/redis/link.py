@@ -17,7 +17,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
-from ...clock import CATCHING_UP, STOOD_STILL
+from ...clock import CATCHING_UP, STOOD_STILL, Patience
 from ...core.errors import BrokerError
 from ..base import Refused, Unanswered
 from ..counts import Counts
@@ -36,8 +36,10 @@ SLOWEST = 4_000_000  # bytes a second, that Redis takes at least
 SECTIONS = ("server", "replication", "memory")  # of what a Redis says of itself
 CLOSED = "it is closed"
 
-# What else it refuses, as where its memory or its disk is full, is logged so many seconds apart.
+# What it refuses, as where its memory or its disk is full, is logged so many seconds apart,
 PAUSE = 60.0
+# but for this, which says where to ask, or that it changes just now.
+_PASSING = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY")
 
 # Errors with which Redis says that it did nothing, and may later.
 _LATER = (
@@ -52,6 +54,7 @@ _LATER = (
     "ASK",
     "BUSY",
 )
+LATELY = 5.0  # seconds for which it counts as refusing commands behind one
 
 
 class Link(Living):
@@ -86,13 +89,20 @@ class Link(Living):
         self._size = 0
         self._waiting: deque[tuple[asyncio.Future[Any], float, float]] = deque()  # since when, and for how long
         self._answered = 0.0  # when the last answer came
-        self._said_at = -math.inf  # when it was logged last that a command is refused
+        self._refused, self._refused_at = "", -math.inf  # what it has said last to a command, and when
+        self._said_at = -math.inf  # when that was logged last
         self._wake = asyncio.Event()
 
     @property
     def age(self) -> float:
         """For how many seconds this run of the store has been there at least."""
         return asyncio.get_running_loop().time() - self._born
+
+    @property
+    def refusal(self) -> str:
+        """Why it refuses commands; "" where it has refused none lately."""
+        lately = asyncio.get_running_loop().time() - self._refused_at <= max(self._timeout, LATELY)
+        return self._refused if lately else ""
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
@@ -139,7 +149,7 @@ class Link(Living):
         away would never be met in time. Raises Refused."""
         info: dict[str, str] = {}
         commands = [("INFO", section) for section in SECTIONS] + [("SCRIPT", "LOAD", text) for text in SCRIPTS.values()]
-        async with asyncio.timeout(self._timeout):
+        async with Patience(self._timeout):
             await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
             for _ in SECTIONS:
                 text = await connection.read_response()
@@ -207,9 +217,11 @@ class Link(Living):
                 )
             if kind in ("MOVED", "ASK", "CLUSTERDOWN"):
                 self._on_moved()
-            elif kind not in _LATER and now >= self._said_at + PAUSE:
-                self._said_at = now
-                log.warning("! Redis at %s refuses: %s", self.name, words)
+            if kind not in _PASSING:
+                self._refused, self._refused_at = words, now
+                if now >= self._said_at + PAUSE:
+                    self._said_at = now
+                    log.warning("! Redis at %s refuses: %s", self.name, words)
             if kind == "READONLY":
                 raise Refused("this Redis has become a replica")
 

@@ -308,7 +308,11 @@ class Nodes:
                 problems.append(f"Redis at {node.name} cannot be reached: {node.link.problem}")
             elif not node.hears:
                 problems.append(f"the subscriptions at {node.name} do not hear their own beats")
-        return Health(not problems, tuple(problems))
+        ready = not problems
+        for node in self._nodes.values():
+            if not node.link.problem and (refusal := node.link.refusal):
+                problems.append(f"Redis at {node.name} refuses: {refusal}")
+        return Health(ready, tuple(problems))
 
     def call(self, part: int, *command: Any, patience: float = 0.0) -> asyncio.Future[Any]:
         """Asks the node that has a partition. Raises Refused; the answer may raise as well."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from binascii import crc32
 
-from .directory_scripts import DIRECTORY_SCRIPTS
+from .directory_scripts import CLOCK, DIRECTORY_SCRIPTS, LOWER
 from .queue_scripts import QUEUE_SCRIPTS
 from .record_scripts import RECORD_SCRIPTS
 
@@ -190,20 +190,27 @@ return 1
 """
 
 # KEYS: workers. ARGV: worker, lease
-_REGISTER = """
-local now = redis.call('TIME')
-local until_ = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000) + ARGV[2])
-return redis.call('ZADD', KEYS[1], until_, ARGV[1])
+_REGISTER = (
+    CLOCK
+    + LOWER
+    + """
+local now = clock()
+local added = redis.call('ZADD', KEYS[1], whole(now + ARGV[2]), ARGV[1])
+lower(KEYS[1], whole(now + 10 * ARGV[2]))
+return added
 """
+)
 
-# Its only key is that of the workers.
+# KEYS: workers. ARGV: the worker that asks. While its own lease has run out, too, others' prove nothing.
 _EXPIRED = """
 local now = redis.call('TIME')
 local ms = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))
+local own = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if own and tonumber(own) < tonumber(ms) then return {} end
 return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. ms, 'WITHSCORES')
 """
 
-# The same.
+# Its only key is that of the workers.
 _WORKERS = """
 local now = redis.call('TIME')
 local ms = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1000))

@@ -230,7 +230,7 @@ class RedisStore:
 
     async def expired(self, part: int) -> list[Expired]:
         """The workers whose leases have run out."""
-        flat = await self._script_at(part, "expired", (self._keys.workers(part),), ())
+        flat = await self._script_at(part, "expired", (self._keys.workers(part),), (self._worker,))
         return [
             Expired(part, bytes(worker).decode(), bytes(until).decode())
             for worker, until in zip(flat[::2], flat[1::2], strict=True)

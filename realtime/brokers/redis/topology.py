@@ -16,6 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
+from ...clock import Patience
 from ...core.errors import LocalProtocolError
 
 __all__ = ["Topology", "shown", "topology_of"]
@@ -65,7 +66,7 @@ def _options(timeout: float) -> dict[str, Any]:
 async def _in_time(limit: float, connecting: Awaitable[None]) -> None:
     """Waits until a connection is made, and its Redis has answered on it, for so many seconds: whoever accepts one may
     never say a word. Raises TimeoutError."""
-    timeout = asyncio.timeout(limit)
+    timeout = Patience(limit)
     try:
         async with timeout:
             await connecting

@@ -6,7 +6,6 @@ that lets no UDP through answers nothing at all, so an attempt is soon given up 
 
 from __future__ import annotations
 
-import asyncio
 import json
 from base64 import b64decode
 from binascii import Error as BadBase64
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import aiohttp
 from yarl import URL
 
+from ...clock import Patience
 from ...core.carrier import NumberedCarrier, Part
 from ...core.errors import Refusal, RemoteProtocolError
 from ...protocols.native import parse_refusal
@@ -132,7 +132,7 @@ async def _open(context: Context) -> Any:
     """A channel to the server. Raises Refusal, and one of FAILURES."""
     settings = context.settings
     limit = DARK if len(context.policy.choice.allowed()) > 1 else None
-    async with asyncio.timeout(limit):
+    async with Patience(limit):
         place = await _find(context)
         url = address(settings.url, WEBTRANSPORT.name)
         try:
