@@ -257,6 +257,11 @@ def test_msgspec_and_pydantic() -> None:
         assert fitted(list.__class_getitem__(cls), [{"name": "ada"}])[0].age == 7
         with pytest.raises(Misfit, match=r"^a: .*(age|int)"):
             fitted(cls, {"name": "ada", "age": "old"})
+    many = pydantic.create_model("many", names=(list[str], ...))
+    with pytest.raises(Misfit, match=r"^a: names\.0: .*; names\.1: Input should be a valid string$"):
+        fitted(many, {"names": [0] * 2})
+    with pytest.raises(Misfit, match=r"^a: it is wrong in 99 places$"):  # there is one for every two bytes, perhaps
+        fitted(many, {"names": [0] * 99})
     by_number = msgspec.defstruct("by_number", [("names", dict[int, str])])
     assert fitted(by_number, {"names": {"5": "ada"}}).names == {5: "ada"}  # all keys of JSON are text
 
