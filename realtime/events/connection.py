@@ -251,12 +251,16 @@ class Connection(ABC, Generic[S]):
         if member._middlewares:
             work = self._run(member, packet, self._through(member, name, args, listener))
         else:
-            try:
+            try:  # what is asked of which class it is may raise as well, as objects do that stand for others
                 result = _called(member, listener, name, args)
-            except Exception as raised:
+                waits = listener.awaited or inspect.isawaitable(result)
+                told = None if waits or packet.id is None else answers(result)
+            except BaseException as raised:
+                if ends(raised):
+                    raise
                 return self._answer(member, packet, _error(self.session, member, name, raised))
-            if not listener.awaited and not inspect.isawaitable(result):
-                return None if packet.id is None else self._answer(member, packet, answers(result))
+            if not waits:
+                return None if told is None else self._answer(member, packet, told)
             work = self._run(member, packet, result)
         return work if listener.concurrent == 1 else self._run_beside(listener, work)
 

@@ -55,6 +55,30 @@ async def test_what_a_handler_waits_for_is_cancelled(
     assert len(errors(caplog.get_records("call"))) == 4
 
 
+async def test_what_a_plain_handler_raises_or_returns(events: Events, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever it is, the session goes on."""
+
+    class Proxy:
+        @property  # type: ignore[misc] # as of objects that stand for others, and have none now
+        def __class__(self) -> type:
+            raise RuntimeError("unbound")
+
+    @events.on("cancelled")
+    def cancelled(session: EventSession) -> None:
+        raise asyncio.CancelledError  # of a future that it has looked at
+
+    @events.on("proxy")
+    def proxy(session: EventSession) -> Proxy:
+        return Proxy()
+
+    async with chatting(events) as place:
+        one = await client(place)
+        await one.connect()
+        await one.say('20["cancelled"]', '2["proxy"]', '21["proxy"]')
+        assert [str(told)[:20] for told in await one.take(2)] == ['30[{"_error":"failed', '31[{"_error":"failed']
+    assert len(errors(caplog.get_records("call"))) == 3
+
+
 @KINDS
 async def test_coming_in(kind: str, events: Events) -> None:
     auths: list[Any] = []
