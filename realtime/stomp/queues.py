@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from ..core.errors import LocalProtocolError
+from ..protocols.layers.stomp.frames import size_of
 
 __all__ = ["Consumer", "MemoryQueues", "Parcel", "Queues"]
 
@@ -39,7 +40,7 @@ class Parcel:
         self.body: bytes = body
         self.attempts: int = 0  # how often it was given to somebody
         self.place: int = 0  # among what the session that it was given to last was ever sent
-        self.size: int = EACH + len(body) + sum(len(name) + len(value) for name, value in headers.items())
+        self.size: int = EACH + len(body) + size_of(headers)
 
     def __lt__(self, other: Parcel) -> bool:
         return self.number < other.number
