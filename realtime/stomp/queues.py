@@ -86,9 +86,10 @@ class Queues(Protocol):
 class _Queue:
     """One queue."""
 
-    __slots__ = ("again", "consumers", "giving", "held", "waiting")
+    __slots__ = ("again", "consumers", "destination", "giving", "held", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, destination: str) -> None:
+        self.destination: str = destination
         self.waiting: list[Parcel] = []  # a heap: what comes back has its old place
         self.consumers: OrderedDict[Consumer, None] = OrderedDict()  # the next one first
         self.held: int = 0  # messages: those that wait, and those that are given and not settled
@@ -205,7 +206,7 @@ class MemoryQueues:
         if queue is None:
             if len(self._queues) >= self._max_queues:
                 raise LocalProtocolError(f"there are {self._max_queues} queues (max_queues)")
-            queue = self._queues[destination] = _Queue()
+            queue = self._queues[destination] = _Queue(destination)
         return queue
 
     def _put(self, destination: str, headers: Mapping[str, str], body: bytes) -> None:
@@ -215,6 +216,7 @@ class MemoryQueues:
         queue = self._queue(destination)
         if queue.held >= self._max_messages:
             raise LocalProtocolError(f"the queue holds {queue.held} messages, and takes no more (max_queue_messages)")
+        parcel.destination = queue.destination  # one text for all, which may be as long as all headers
         self._number += 1
         queue.held += 1
         self._size += parcel.size

@@ -155,3 +155,13 @@ async def test_who_leaves_is_compared_with_nobody_else() -> None:
     for taker in reversed(takers):
         real.unsubscribe(QUEUE, taker)
     assert not len(real)
+
+
+async def test_the_name_of_a_queue_is_kept_once() -> None:
+    """It may have 16,000 characters, which count for nothing."""
+    real, taker = MemoryQueues(**LIMITS, dead_letters=None), Taker(2)
+    await real.subscribe("/queue/a", taker)
+    for name in ("a", "b", "a"):
+        await real.put("/".join(("/queue", name)), {}, b"")
+    first, second = taker.has
+    assert first.destination is second.destination
