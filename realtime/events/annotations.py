@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
 __all__ = [
     "ANY_TUPLE",
+    "SHOWN",
     "Check",
     "Misfit",
     "bare",

@@ -35,6 +35,7 @@ from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, answers, error
 from ..protocols.layers.socketio.decoder import Decoder, decode
 from ..protocols.layers.socketio.packets import Packet
+from .annotations import SHOWN
 from .calls import Calls
 from .leaving import Leaving
 from .listeners import Listener, Listeners
@@ -247,7 +248,7 @@ class Connection(ABC, Generic[S]):
         if listener is None:
             if packet.id is None or not self.answers_unknown:
                 return None
-            return self._answer(member, packet, error(UNKNOWN, f"there is no handler of {name!r}"))
+            return self._answer(member, packet, error(UNKNOWN, f"there is no handler of {name[:SHOWN]!r}"))
         if member._middlewares:
             work = self._run(member, packet, self._through(member, name, args, listener))
         else:
@@ -394,6 +395,7 @@ def _error(session: BaseSession[Any], member: Member, event: str, raised: BaseEx
         return error(raised.code, raised.message, raised.data)
     if isinstance(raised, Unauthorized):
         return error("unauthorized", raised.reason, raised.data)
+    event = event[:SHOWN]  # the peer's own words, where a handler takes any
     if isinstance(raised, BrokerError):  # which may meet all sessions at once
         log.warning("the handler of the event %r of session %s raised: %s", event, session.label, raised)
     elif not (isinstance(raised, SessionClosed) and (member.closed or session._machine.closing is not None)):

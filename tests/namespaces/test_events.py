@@ -79,6 +79,29 @@ async def test_what_a_plain_handler_raises_or_returns(events: Events, caplog: py
     assert len(errors(caplog.get_records("call"))) == 3
 
 
+@pytest.mark.parametrize("takes", [0, 1, None])
+async def test_a_long_name_is_repeated_in_part(
+    takes: int | None, events: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client makes it up: neither the log nor an answer is as long as it likes."""
+
+    async def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async def none(session: EventSession, event: str) -> None:
+        """Takes no arguments."""
+
+    if takes is not None:
+        events.on("*")(none if takes else fails)
+    async with chatting(events) as place:
+        one = await client(place, "native")
+        await one.connect()
+        await one.say(f'20["{"x" * 1000}",1]')
+        assert len(str(await one.news())) < 200
+    assert all(len(record.getMessage()) < 300 for record in caplog.get_records("call"))
+    assert len(errors(caplog.get_records("call"))) == (takes == 0)
+
+
 @KINDS
 async def test_coming_in(kind: str, events: Events) -> None:
     auths: list[Any] = []
