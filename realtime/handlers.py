@@ -89,11 +89,14 @@ class Handlers:
         """A handler has ended, one way or other."""
         session = self._sessions.pop(task, None)
         cancelled = task.cancelled()
-        error = None if cancelled else task.exception()  # asked, or asyncio would say that nobody has
+        try:
+            error = task.exception()  # asked, or asyncio would say that nobody has
+        except asyncio.CancelledError as own:
+            error = own
         if session is None:
             return  # it was forgotten with its event loop
         machine, result, now = session._machine, RETURNED, self._clock.now()
-        if cancelled:
+        if cancelled and task.cancelling():  # else what it has waited for was, of which nobody would hear
             result = Result.CANCELLED
             machine.close(1011, "the handler was cancelled", now)
         elif error is not None:
