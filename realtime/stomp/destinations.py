@@ -41,7 +41,7 @@ def own_room(destination: str, identity: str | None, session: str) -> str:
     """The room of what a client means by "/user/…": its identity's, or its session's where it is nobody."""
     rest = destination[len(Kind.USER.value) :]
     # No identity begins with a colon once it is quoted.
-    whose = f":{session}" if identity is None else quote(identity, safe="")
+    whose = f":{session}" if identity is None else quote(identity, safe="", errors="surrogatepass")
     return f"/user/{whose}/{rest}"
 
 

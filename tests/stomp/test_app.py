@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import realtime
-from realtime.stomp.destinations import Template
+from realtime.stomp.destinations import Template, own_room
 
 from .place import Client, client, stomp_of, stomping
 
@@ -223,6 +223,12 @@ def test_what_names_stand_for(rest: str) -> None:
         meant = re.sub(r"\\{(.)\\}", r"(?P<\1>[^/]+)", re.escape(text))
         found = re.fullmatch(meant, f"/app/{rest}")
         assert Template(text).match(f"/app/{rest}") == (None if found is None else found.groupdict())
+
+
+def test_whoever_it_is_has_a_room() -> None:
+    """An application's identities are whatever it calls them, and may be what a client has said."""
+    assert own_room("/user/queue/a", "ada/\ud800", "sid") == "/user/ada%2F%ED%A0%80/queue/a"
+    assert own_room("/user/queue/a", None, "sid") == "/user/:sid/queue/a"
 
 
 def test_a_long_destination_takes_no_time() -> None:
