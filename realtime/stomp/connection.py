@@ -242,9 +242,9 @@ class StompConnection:
 
     def _ready(self) -> None:
         """There is room for more messages of queues, whichever subscription it was that had taken it."""
-        members = self._members.values()
-        for queue in {member.subscription.destination: None for member in members if isinstance(member, QueueMember)}:
-            self.bound.queues.ready(queue)  # once, however many of a client's subscriptions are to it
+        for member in tuple(self._members.values()):
+            if isinstance(member, QueueMember):
+                self.bound.queues.ready(member.subscription.destination, member)
 
     # -- sending -------------------------------------------------------------------------------------------------------
 

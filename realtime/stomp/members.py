@@ -219,7 +219,7 @@ class QueueMember:
             self._forget_sent()
             if self._sent:
                 self._ask()
-            self._home.bound.queues.ready(self.subscription.destination)
+            self._home.bound.queues.ready(self.subscription.destination, self)
 
     def _forget_sent(self) -> None:
         """Settles what the client's session has sent; looks at it only when much of it may be that."""

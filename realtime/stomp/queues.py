@@ -79,19 +79,20 @@ class Queues(Protocol):
     def refuse(self, parcel: Parcel) -> None:
         """No consumer of this kind can take a message: it is given to nobody any more."""
 
-    def ready(self, destination: str) -> None:
-        """A consumer of this queue has room again."""
+    def ready(self, destination: str, consumer: Consumer | None = None) -> None:
+        """A consumer of this queue has room again: this one, or any."""
 
 
 class _Queue:
     """One queue."""
 
-    __slots__ = ("again", "consumers", "destination", "giving", "held", "waiting")
+    __slots__ = ("again", "consumers", "destination", "full", "giving", "held", "waiting")
 
     def __init__(self, destination: str) -> None:
         self.destination: str = destination
         self.waiting: list[Parcel] = []  # a heap: what comes back has its old place
-        self.consumers: OrderedDict[Consumer, None] = OrderedDict()  # the next one first
+        self.consumers: OrderedDict[Consumer, None] = OrderedDict()  # that may have room, the next one first
+        self.full: dict[Consumer, None] = {}  # that had none when they were asked last, and are not asked again
         self.held: int = 0  # messages: those that wait, and those that are given and not settled
         self.giving: bool = False
         self.again: bool = False  # somebody asked meanwhile
@@ -148,13 +149,14 @@ class MemoryQueues:
     async def subscribe(self, destination: str, consumer: Consumer) -> None:
         """Gives messages of a queue to this one as well. Raises LocalProtocolError when there are too many queues."""
         self._queue(destination).consumers[consumer] = None
-        self.ready(destination)
+        self._give(destination)
 
     def unsubscribe(self, destination: str, consumer: Consumer) -> None:
         """Gives it no more."""
         queue = self._queues.get(destination)
-        if queue is not None and consumer in queue.consumers:
-            del queue.consumers[consumer]
+        if queue is not None:
+            queue.consumers.pop(consumer, None)
+            queue.full.pop(consumer, None)
             self._tidy(destination, queue)
 
     def settle(self, parcel: Parcel, *, accepted: bool) -> None:
@@ -168,7 +170,7 @@ class MemoryQueues:
             self.refuse(parcel)
         else:
             heapq.heappush(queue.waiting, parcel)
-            self.ready(parcel.destination)
+            self._give(parcel.destination)
 
     def refuse(self, parcel: Parcel) -> None:
         """Nobody is to be given a message any more: it goes where `dead_letters` says, or is dropped."""
@@ -177,7 +179,17 @@ class MemoryQueues:
             self._remove(parcel, queue)
             self._bury(parcel)
 
-    def ready(self, destination: str) -> None:
+    def ready(self, destination: str, consumer: Consumer | None = None) -> None:
+        """A consumer of this queue has room again: this one, or any."""
+        queue = self._queues.get(destination)
+        if queue is not None:
+            for one in tuple(queue.full) if consumer is None else (consumer,):
+                if one in queue.full:
+                    del queue.full[one]
+                    queue.consumers[one] = None
+            self._give(destination)
+
+    def _give(self, destination: str) -> None:
         """Gives what waits to whoever has room, in turn; a slice of it in this turn of the event loop."""
         queue = self._queues.get(destination)
         if queue is None:
@@ -195,7 +207,7 @@ class MemoryQueues:
                 elif not queue.again:
                     break
             else:
-                asyncio.get_running_loop().call_soon(self.ready, destination)
+                asyncio.get_running_loop().call_soon(self._give, destination)
         finally:
             queue.giving = False
 
@@ -221,7 +233,7 @@ class MemoryQueues:
         queue.held += 1
         self._size += parcel.size
         heapq.heappush(queue.waiting, parcel)
-        self.ready(destination)
+        self._give(destination)
 
     def _give_first(self, queue: _Queue) -> bool:
         """Gives the first that waits to the next consumer that has room; False where there is none of either."""
@@ -229,13 +241,14 @@ class MemoryQueues:
             return False
         parcel = heapq.heappop(queue.waiting)
         parcel.attempts += 1
-        for _ in range(len(queue.consumers)):
-            if not queue.consumers:
-                break  # they have left meanwhile
+        while queue.consumers:
             consumer = next(iter(queue.consumers))
             queue.consumers.move_to_end(consumer)
             if consumer.take(parcel):
                 return True
+            if consumer in queue.consumers:  # and has not left meanwhile
+                del queue.consumers[consumer]
+                queue.full[consumer] = None
         parcel.attempts -= 1
         heapq.heappush(queue.waiting, parcel)
         return False
@@ -259,5 +272,5 @@ class MemoryQueues:
         self._tidy(parcel.destination, queue)
 
     def _tidy(self, destination: str, queue: _Queue) -> None:
-        if not queue.held and not queue.consumers:
+        if not queue.held and not queue.consumers and not queue.full:
             del self._queues[destination]

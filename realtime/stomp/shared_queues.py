@@ -203,8 +203,8 @@ class SharedQueues:
         if queue is not None:
             self._tasks.begin(self._bury(queue, parcel))
 
-    def ready(self, destination: str) -> None:
-        """A consumer of this queue has room again."""
+    def ready(self, destination: str, consumer: Consumer | None = None) -> None:
+        """A consumer of this queue has room again: this one, or any."""
         queue = self._queues.get(destination)
         if queue is not None:
             self.look(queue)

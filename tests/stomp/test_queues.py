@@ -187,21 +187,6 @@ async def test_so_many_at_a_time() -> None:
         await one.refused("prefetch-count is a number")
 
 
-async def test_room_is_told_once_for_each_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many subscriptions of one client are to it: each is asked whether it has room."""
-    async with stomping(realtime.STOMP()) as place:
-        one = await connected(place)
-        for id in ("0", "1", "2"):
-            await one.subscribe("/queue/a", id, "client", prefetch_count="1")
-        await one.subscribe("/queue/b", "3", "client")
-        await put_quietly(one, *"1234")
-        first, *_ = [await one.expect("MESSAGE", n=n) for n in "123"]
-        told: list[str] = []
-        monkeypatch.setattr(queues_of(place), "ready", told.append)
-        await one.done("ACK", about(first, "1.2"))
-        assert told == ["/queue/a", "/queue/b"]
-
-
 async def test_an_outbox_that_is_full_waits_and_loses_nothing() -> None:
     async with stomping(max_outbox=8) as place:
         sender, one = await connected(place), await connected(place)
