@@ -40,7 +40,7 @@ Where: TypeAlias = "str | tuple[Where, int | str]"
 Check: TypeAlias = "Callable[[Any, Where], Any] | None"
 
 SHOWN = 64  # characters of what a client has named
-LONGEST = 500  # and of what a package says of a wrong object,
+LONGEST = 500  # and of what a class or a package says of a wrong object,
 MOST_TOLD = 16  # of so many wrong places in it
 
 
@@ -419,8 +419,8 @@ def _fields(hints: Mapping[str, Any], required: frozenset[str], cls: Callable[..
         }
         try:
             return cls(**members)
-        except (TypeError, ValueError) as error:  # of __post_init__
-            raise Misfit(where, f": {error}") from None
+        except (TypeError, ValueError) as error:  # of __post_init__, which may repeat what has come
+            raise Misfit(where, f": {str(error)[:LONGEST]}") from None
 
     return check
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import enum
 import sys
 from collections.abc import Mapping, Sequence
@@ -245,6 +246,21 @@ def test_text_is_what_it_names_wherever_it_stands(annotation: Any) -> None:
             resolved(GenericAlias(list, (wrong,)), handler)
     assert resolved(Literal["Nowhere"], handler) == Literal["Nowhere"]
     assert resolved(Annotated[int, "Nowhere"], handler) == Annotated[int, "Nowhere"]
+
+
+@dataclasses.dataclass
+class When:
+    """A class that is made of text."""
+
+    date: str
+
+    def __post_init__(self) -> None:
+        datetime.date.fromisoformat(self.date)  # whose error has all of it
+
+
+def test_what_a_class_repeats_is_cut() -> None:
+    with pytest.raises(Misfit, match=r"^a: Invalid isoformat string: 'x{473}$"):
+        fitted(When, {"date": "x" * 1000})
 
 
 def test_msgspec_and_pydantic() -> None:
