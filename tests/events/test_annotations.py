@@ -259,7 +259,7 @@ class When:
 
 
 def test_what_a_class_repeats_is_cut() -> None:
-    with pytest.raises(Misfit, match=r"^a: Invalid isoformat string: 'x{473}$"):
+    with pytest.raises(Misfit, match=r"^a: Invalid isoformat string: 'x{400,499}$"):
         fitted(When, {"date": "x" * 1000})
 
 
