@@ -22,11 +22,12 @@ from ..loops import begin
 from ..pace import TURN
 from .handshake import AHEAD_MESSAGES, AHEAD_SIZE
 from .links import CONTROL, NO_CODE, close_frame, pong_frame
-from .parsing import FRAGMENT, Parser, Shared, beyond
+from .parsing import FRAGMENT, Parser, Shared, beyond, frame_size
 
 __all__ = ["Keeper", "LeanLink", "hand_over", "tell"]
 
-# So many bytes are parsed at once: what they bring is kept when somebody has to be waited for, however little each is.
+# So many bytes are parsed at once, or what there is of one frame: what they bring is kept when somebody has to be
+# waited for, however little each is.
 PIECE = 4096
 TEXT, BINARY, PING = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING
 NOBODY = Ignoring()
@@ -351,7 +352,8 @@ class LeanLink:
 
     def _parse(self, data: bytes) -> None:
         """Parses what has come, piece by piece, for as long as it is taken, or may be kept."""
-        for at in range(0, len(data), PIECE):
+        at = 0
+        while at < len(data):
             behind = self._behind
             if behind is not None and (behind.rest or behind.full):
                 behind.rest += data[at:]
@@ -361,7 +363,10 @@ class LeanLink:
                 return
             if self._over:
                 return
-            self._read(data[at : at + PIECE])
+            parser = self._parser
+            size = max(frame_size(data, at) if parser is None else parser.missing, PIECE)
+            self._read(data[at : at + size])
+            at += size
 
 
 def tell(link: LeanLink, connection: Connection) -> None:

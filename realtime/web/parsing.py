@@ -37,22 +37,23 @@ def beyond(data: bytes, at: int) -> int:
     fragments."""
     size = len(data)
     while 0 <= at < size:
-        if data[at] <= FRAGMENT or at + 1 == size or data[at + 1] < MASKED:
+        if (length := frame_size(data, at)) == UNKNOWN:
             return UNKNOWN
-        length = data[at + 1] - MASKED
-        at += 6  # with the mask
-        if length == 126:
-            if at - 2 > size:
-                return UNKNOWN
-            length = int.from_bytes(data[at - 4 : at - 2], "big")
-            at += 2
-        elif length == 127:
-            if at + 4 > size:
-                return UNKNOWN
-            length = int.from_bytes(data[at - 4 : at + 4], "big")
-            at += 8
         at += length
     return at - size if at >= 0 else UNKNOWN
+
+
+def frame_size(data: bytes, at: int) -> int:
+    """The bytes of the frame that begins at `at`, with its header; UNKNOWN where beyond() would say so."""
+    size = len(data)
+    if data[at] <= FRAGMENT or at + 1 == size or data[at + 1] < MASKED:
+        return UNKNOWN
+    length = data[at + 1] - MASKED
+    if length == 126:
+        return 8 + int.from_bytes(data[at + 2 : at + 4], "big") if at + 4 <= size else UNKNOWN
+    if length == 127:
+        return 14 + int.from_bytes(data[at + 2 : at + 10], "big") if at + 10 <= size else UNKNOWN
+    return 6 + length
 
 
 class Reading(Protocol):

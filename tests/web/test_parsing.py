@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import WebSocketError
 
-from realtime.web.parsing import UNKNOWN, Parser, Shared, beyond
+from realtime.web import lean
+from realtime.web.parsing import UNKNOWN, Parser, Shared, beyond, frame_size
 
 from ..patience import arrives, eventually
 from .sockets import MAX_SIZE, masked, serving_websockets
@@ -23,6 +24,7 @@ def test_where_a_frame_ends(size: int) -> None:
     frame = masked(TEXT, b"x" * size)
     assert beyond(frame, 0) == 0
     assert beyond(frame + frame, 0) == 0
+    assert frame_size(frame + frame, len(frame)) == len(frame)
     header = 6 + (0 if size < 126 else 2 if size < 65_536 else 8)
     for cut in {1, 2, 3, 4, 9, 10, header, header + size // 2, len(frame) - 1}:
         if cut >= len(frame):
@@ -121,3 +123,21 @@ async def test_a_reader_of_its_own_is_let_go_behind_the_frame() -> None:
         writer.write(masked(0x88))
         await arrives(recorder.over.wait())
         writer.close()
+
+
+async def test_a_large_frame_that_came_whole_is_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving_websockets() as served:
+        recorder, _, writer = await served.connect()
+        large, short = "x" * 1000, [str(at) for at in range(100)]
+        monkeypatch.setattr(lean, "PIECE", 100)
+        monkeypatch.setattr(lean, "Parser", lambda max_size: pytest.fail("it was cut"))
+        recorder.link.data_received(masked(TEXT, large.encode()))
+        assert recorder.told[-1] == large
+        monkeypatch.setattr(lean, "Parser", Parser)
+        before = len(recorder.told)
+        recorder.link.data_received(b"".join(masked(TEXT, text.encode()) for text in (*short, large, *short)))
+        expected = [*short, large, *short]
+        await eventually(lambda: len(recorder.told) == before + len(expected))
+        assert recorder.told[before:] == expected
+        writer.close()
+        await arrives(recorder.over.wait())
