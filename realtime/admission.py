@@ -14,6 +14,7 @@ from .clock import Clock
 from .core.config import Config
 from .core.errors import Refusal, leaves_of
 from .core.rates import AddressBuckets
+from .loops import ends
 from .request import SessionRequest
 from .session import Session
 
@@ -95,7 +96,9 @@ class Admission:
                 )
         except Refusal:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if ends(error):
+                raise
             # What asyncio.TaskGroup raises holds what its tasks have raised, of which a refusal is an answer.
             refusal = next((leaf for leaf in leaves_of(error) if isinstance(leaf, Refusal)), None)
             rest = error.split(Refusal)[1] if isinstance(error, ExceptionGroup) else error

@@ -14,7 +14,7 @@ from .clock import Clock, Timer
 from .core.errors import BrokerError, SessionClosed, Unauthorized, leaves_of
 from .core.observer import Result
 from .endpoint import Handler
-from .loops import begin
+from .loops import begin, failure
 from .request import SessionRequest
 from .session import Session
 
@@ -88,16 +88,15 @@ class Handlers:
     def _over(self, task: asyncio.Task[None]) -> None:
         """A handler has ended, one way or other."""
         session = self._sessions.pop(task, None)
-        cancelled = task.cancelled()
-        error = None if cancelled else task.exception()  # asked, or asyncio would say that nobody has
+        error = failure(task)  # asked for, or asyncio would say that nobody has
         if session is None:
             return  # it was forgotten with its event loop
         machine, result, now = session._machine, RETURNED, self._clock.now()
-        if cancelled:
+        if error is not None:
+            result = self._raised(session, error)
+        elif task.cancelled():
             result = Result.CANCELLED
             machine.close(1011, "the handler was cancelled", now)
-        elif error is not None:
-            result = self._raised(session, error)
         machine.close(1000, "", now)
         self._done(session, now - session._handled_since, result)
         session._stubborn = False

@@ -199,5 +199,7 @@ class SessionListener(Receivers, Generic[M]):
                 continue
             try:
                 callback(event)
-            except Exception:
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException:  # such as the CancelledError of a future that it has looked at
                 log.exception("an on_change callback of session %s raised", self.machine.label)

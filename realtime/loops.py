@@ -27,6 +27,7 @@ __all__ = [
     "at_once",
     "begin",
     "ends",
+    "failure",
     "foreign",
     "gives_way",
     "run",
@@ -108,6 +109,15 @@ def ends(error: BaseException) -> bool:
     return task is None or task.cancelling() > 0
 
 
+def failure(task: asyncio.Task[Any]) -> BaseException | None:
+    """What a task that has ended has raised, also where that is the CancelledError of something else; None where it has
+    returned, or was cancelled."""
+    try:
+        return task.exception()
+    except asyncio.CancelledError as error:
+        return None if task.cancelling() else error
+
+
 # What is kept up and has failed begins again after so many seconds.
 AGAIN = 1.0
 
@@ -141,14 +151,17 @@ class Tasks:
         while True:
             try:
                 await make()
-            except Exception:
+            except BaseException as error:
+                if ends(error):
+                    raise
                 self._log.exception("a task of the %s failed, and begins again", self._whose)
             await asyncio.sleep(AGAIN)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self._log.error("a task of the %s failed", self._whose, exc_info=task.exception())
+        error = failure(task)
+        if error is not None:
+            self._log.error("a task of the %s failed", self._whose, exc_info=error)
 
     async def ended(self) -> None:
         """Waits for those that run now. One that fails is no affair of whoever waits."""

@@ -44,7 +44,9 @@ def guarded(tell: Callable[P, object]) -> Callable[P, None]:
     def told(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             tell(*args, **kwargs)
-        except Exception:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:  # such as the CancelledError of a future that it has looked at
             log.exception("an observer raised, which it never should")
 
     return told

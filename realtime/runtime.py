@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from .clock import STOOD_STILL, Clock, Timer
@@ -113,7 +114,8 @@ class Runtime:
     def _failed(self, machine: SessionMachine, now: float) -> None:
         """A flush has raised, as none does unless it is broken."""
         log.exception("session %s could not be flushed", machine.label)
-        machine.end(1011, f"the {self._side} failed", now)
+        with suppress(Exception):  # which has been told: its carrier takes no last word, either
+            machine.end(1011, f"the {self._side} failed", now)
 
     # -- deadlines -----------------------------------------------------------------------------------------------------
 

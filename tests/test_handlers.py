@@ -115,7 +115,7 @@ class Failed(BaseException):
     """What a test's framework fails by."""
 
 
-@pytest.mark.parametrize("error", [Failed(), BaseExceptionGroup("", [Failed()])])
+@pytest.mark.parametrize("error", [Failed(), BaseExceptionGroup("", [Failed()]), asyncio.CancelledError()])
 async def test_a_handler_that_raises_what_is_no_exception_has_failed(
     rt: realtime.Server, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -120,7 +121,7 @@ class Faulty(Tracer):
 
     def ended(self, machine: SessionMachine) -> None:
         super().ended(machine)
-        raise RuntimeError
+        raise asyncio.CancelledError  # of a future that it has looked at
 
     def refused(self, code: int) -> None:
         super().refused(code)

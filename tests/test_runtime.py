@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,24 @@ async def test_what_a_woken_application_answers_goes_along() -> None:
     await task
     await asyncio.sleep(0)
     assert log == ["answered", "one"]
+
+
+async def test_who_cannot_be_told_of_the_end_has_ended_and_holds_nobody_up(caplog: pytest.LogCaptureFixture) -> None:
+    """What has made the flush fail meets the last word as well."""
+    log: list[str] = []
+    runtime = Runtime(VirtualClock(), "server")
+    broken, fine = session(runtime, log, "broken", fails=True), session(runtime, log, "fine")
+
+    class Carrying:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError("a fault of ours")
+
+    broken.machine.carrier = Carrying()  # type: ignore[assignment]
+    broken.dirty()
+    fine.dirty()
+    await asyncio.sleep(0)
+    assert log == ["broken", "broken ended", "fine"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
 @pytest.mark.parametrize("side", ["server", "client"])

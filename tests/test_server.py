@@ -43,7 +43,11 @@ async def nonsense(request: realtime.SessionRequest) -> Any:
     return 42
 
 
-@pytest.mark.parametrize("hook", [failed, nonsense])
+async def cancelled(request: realtime.SessionRequest) -> str:
+    raise asyncio.CancelledError  # of something that it has waited for: nobody has cancelled the hook
+
+
+@pytest.mark.parametrize("hook", [failed, nonsense, cancelled])
 async def test_an_authorize_hook_that_fails_is_logged_and_answered(
     transport: str, place: Place, hook: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

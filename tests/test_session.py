@@ -730,7 +730,11 @@ async def test_on_change_tells_and_its_undo_stops_it(place: Place, caplog: pytes
     def faulty(event: str) -> None:
         raise RuntimeError("in a callback")
 
+    def cancelled(event: str) -> None:
+        raise asyncio.CancelledError  # of a future that it has looked at
+
     session.on_change(faulty)
+    session.on_change(cancelled)
     other: list[str] = []
     undo_other = session.on_change(other.append)
     await peer.drop()

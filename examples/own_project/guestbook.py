@@ -17,7 +17,7 @@ def make_app() -> web.Application:
 
     @rt.authorize
     async def who(request: realtime.SessionRequest) -> str:
-        if not isinstance(request.auth, str):
+        if not isinstance(request.auth, str) or not request.auth.isprintable():  # or it may be what nobody can be sent
             raise realtime.Unauthorized("say your name")
         return request.auth
 

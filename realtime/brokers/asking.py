@@ -12,6 +12,7 @@ from ..clock import Patience
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..core.identities import CLOSINGS, QUESTIONS, Closing, Question
+from ..loops import ends
 from .base import Keep, Store, Unanswered, overdue
 from .excuses import excuse
 from .local import Spawn
@@ -130,7 +131,9 @@ class Asking:
                     telling.confirmed.set()
                     break
                 telling.problem = ""
-            except Exception as error:  # if it ended this, nobody would tell them again
+            except BaseException as error:  # if it ended this, nobody would tell them again
+                if ends(error):
+                    raise
                 telling.problem = error.reason if isinstance(error, BrokerError) else repr(error)
                 excuse(error)
             pause = min(pause * 2, LONGEST if telling.awaited else IDLE)

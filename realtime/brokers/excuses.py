@@ -7,13 +7,14 @@ from __future__ import annotations
 import logging
 
 from ..core.errors import BrokerError
+from ..loops import ends
 
 __all__ = ["EXCUSED", "excuse"]
 
 log: logging.Logger = logging.getLogger("realtime.broker")
 
 
-def excuse(raised: Exception) -> None:
+def excuse(raised: BaseException) -> None:
     """Tells in the log what is a fault."""
     if not isinstance(raised, BrokerError):
         log.error("! the store has failed, and is asked again", exc_info=raised)
@@ -27,7 +28,7 @@ class Excused:
 
     def __exit__(self, _: object, raised: BaseException | None, __: object) -> bool:
         """Whether it is over."""
-        if not isinstance(raised, Exception):
+        if raised is None or ends(raised):
             return False
         excuse(raised)
         return True

@@ -24,7 +24,7 @@ from ..core.config import TIMER_GRACE
 from ..core.cursors import Cursors
 from ..core.errors import LocalProtocolError, RemoteProtocolError, SessionClosed
 from ..core.supervision import Supervision
-from ..loops import begin
+from ..loops import begin, failure
 from ..protocols.native import Opened, feed_client, parse_refusal
 from ..transports import Frame
 from .ends import SESSION_ENDED, CarrierEnd
@@ -231,10 +231,9 @@ class Context:
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         """A helper that fails is a bug of ours, and no reason to end a session that is well."""
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error(
-                "the task %s of session %s failed", task.get_name(), self.machine.label, exc_info=task.exception()
-            )
+        error = failure(task)
+        if error is not None:
+            log.error("the task %s of session %s failed", task.get_name(), self.machine.label, exc_info=error)
 
     def dispose(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         """Closes a WebSocket in the background: its peer may take its time, or be gone."""

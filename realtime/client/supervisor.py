@@ -18,6 +18,7 @@ from ..core.carrier import Shape
 from ..core.errors import LocalProtocolError, NegotiationError, Refusal
 from ..core.lifecycle import State
 from ..core.supervision import LATER
+from ..loops import ends
 from .authorization import Authorization
 from .carrying import Carrying
 from .context import Context
@@ -164,8 +165,10 @@ class Supervisor:
         """The task of a carrier."""
         try:
             end = await drive(self._context, carrying)
-        except Exception as error:
-            # A bug of ours: this carrier is lost, and no more than that.
+        except BaseException as error:
+            if ends(error):
+                raise
+            # A bug of ours, or of what it stands on: this carrier is lost, and no more than that.
             log.error("%s of session %s failed", carrying.name, self._machine.label, exc_info=error)
             end = CarrierEnd(carrying.name, f"this client failed: {error!r}")
         carrying.finish(end)

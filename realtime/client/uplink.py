@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from ..core.carrier import NumberedCarrier, Shape
 from ..core.client_machine import Uplink
+from ..loops import ends
 from ..protocols.native import parse_refusal, uplink_frames
 from .authorization import Authorization
 from .context import Context
@@ -85,8 +86,10 @@ class Sender:
             if end.refusal is not None and end.refusal.code == 4401:
                 await self._authorization.renew(end.refusal)
             return end
-        except Exception as error:
-            # A bug of ours: this batch is lost, and no more than that.
+        except BaseException as error:
+            if ends(error):
+                raise
+            # A bug of ours, or of what it stands on: this batch is lost, and no more than that.
             log.error("a send of session %s failed", machine.label, exc_info=error)
             return CarrierEnd("send", f"this client failed: {error!r}")
         finally:

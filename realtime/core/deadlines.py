@@ -110,11 +110,13 @@ class Deadlines:
             # What it asks for meanwhile is in its deadline() afterwards. (An ack that is due and can't be written
             # asks to be looked at at once, for ever.)
             machine.wake_at = -FOREVER
-            machine.expire(now)
-            machine.wake_at = FOREVER
-            when = machine.deadline()
-            if when < FOREVER:
-                self.schedule(machine, when if when > now else now + RETRY)
+            try:
+                machine.expire(now)
+            finally:  # what raises, as none should, is looked at again all the same: it would never end
+                machine.wake_at = FOREVER
+                when = machine.deadline()
+                if when < FOREVER:
+                    self.schedule(machine, when if when > now else now + RETRY)
 
     def _take(self, when: float) -> Expiring:
         """The first of those whose time, the earliest of all, this is."""

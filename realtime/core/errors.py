@@ -174,6 +174,7 @@ class Unauthorized(Refusal):
         if status not in (401, 403):
             raise ValueError(f"status is 401 or 403, not {status}")
         super().__init__(4000 + status, reason)
+        Exception.__init__(self, reason)  # a hook may raise it in another process, from which it comes back by this
         self.data = data
 
 

@@ -252,10 +252,12 @@ class SessionMachine(ABC):
         self.outcome = Ended(code, reason, clean)
         before = self.state
         self._move(Event.END)
-        if self.carrier is not None:
-            self._farewell()
-        self.listener.changed(before, self.state)
-        self.listener.ended()
+        try:
+            if self.carrier is not None:
+                self._farewell()
+            self.listener.changed(before, self.state)
+        finally:  # whatever the carrier does, it is over, and nobody would ask again
+            self.listener.ended()
 
     def fail(self, error: RemoteProtocolError, now: float) -> None:
         """The peer broke the protocol: the session ends with the error's code."""

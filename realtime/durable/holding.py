@@ -21,7 +21,7 @@ from ..core.durable.owner import Hand, Outcome, Owner
 from ..core.durable.record import Close, Record, Stage
 from ..core.errors import BrokerError
 from ..endpoint import Endpoint
-from ..loops import begin
+from ..loops import begin, ends
 from ..session import ServerListener
 from ..sessions import Sessions
 from .publishes import Publishing
@@ -165,7 +165,9 @@ class Holding:
                     try:
                         due = keeper.served.due(keeper.served.life(self.endpoint), write.record)
                         found = await records.put(self.sid, write, due)
-                    except Exception as error:
+                    except BaseException as error:
+                        if ends(error):
+                            raise
                         if not isinstance(error, BrokerError) and pause == PAUSE:
                             log.exception("! session %s: the store has failed, and is asked again", self.label)
                         if keeper.now() - asked > STUCK:

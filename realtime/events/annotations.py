@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
 __all__ = [
     "ANY_TUPLE",
+    "SHOWN",
     "Check",
     "Misfit",
     "bare",
@@ -39,6 +40,8 @@ Where: TypeAlias = "str | tuple[Where, int | str]"
 Check: TypeAlias = "Callable[[Any, Where], Any] | None"
 
 SHOWN = 64  # characters of what a client has named
+LONGEST = 500  # and of what a class or a package says of a wrong object,
+MOST_TOLD = 16  # of so many wrong places in it
 
 
 class Misfit(Exception):
@@ -416,8 +419,8 @@ def _fields(hints: Mapping[str, Any], required: frozenset[str], cls: Callable[..
         }
         try:
             return cls(**members)
-        except (TypeError, ValueError) as error:  # of __post_init__
-            raise Misfit(where, f": {error}") from None
+        except (TypeError, ValueError) as error:  # of __post_init__, which may repeat what has come
+            raise Misfit(where, f": {str(error)[:LONGEST]}") from None
 
     return check
 
@@ -429,9 +432,17 @@ def _made(make: Callable[[Any, Any], Any], cls: type) -> Check:
         try:
             return make(value, cls)
         except ValueError as error:  # of which both packages' errors are
-            told = getattr(error, "errors", None)  # pydantic's says more than anybody else should hear
-            if told is not None:
-                error = ValueError("; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in told()))
-            raise Misfit(where, f": {str(error)[:500]}") from None
+            raise Misfit(where, f": {_told(error)}") from None
 
     return check
+
+
+def _told(error: Any) -> str:
+    """What a package's error says. pydantic's says more than anybody else should hear, and of each member that is
+    wrong: there may be one for every two bytes that have come."""
+    if not hasattr(error, "errors"):
+        return str(error)[:LONGEST]
+    count = error.error_count()
+    if count > MOST_TOLD:
+        return f"it is wrong in {count} places"
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())[:LONGEST]

@@ -35,6 +35,7 @@ from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.answers import FAILED, UNKNOWN, answers, error
 from ..protocols.layers.socketio.decoder import Decoder, decode
 from ..protocols.layers.socketio.packets import Packet
+from .annotations import SHOWN
 from .calls import Calls
 from .leaving import Leaving
 from .listeners import Listener, Listeners
@@ -247,16 +248,20 @@ class Connection(ABC, Generic[S]):
         if listener is None:
             if packet.id is None or not self.answers_unknown:
                 return None
-            return self._answer(member, packet, error(UNKNOWN, f"there is no handler of {name!r}"))
+            return self._answer(member, packet, error(UNKNOWN, f"there is no handler of {name[:SHOWN]!r}"))
         if member._middlewares:
             work = self._run(member, packet, self._through(member, name, args, listener))
         else:
-            try:
+            try:  # what is asked of which class it is may raise as well, as objects do that stand for others
                 result = _called(member, listener, name, args)
-            except Exception as raised:
+                waits = listener.awaited or inspect.isawaitable(result)
+                told = None if waits or packet.id is None else answers(result)
+            except BaseException as raised:
+                if ends(raised):
+                    raise
                 return self._answer(member, packet, _error(self.session, member, name, raised))
-            if not listener.awaited and not inspect.isawaitable(result):
-                return None if packet.id is None else self._answer(member, packet, answers(result))
+            if not waits:
+                return None if told is None else self._answer(member, packet, told)
             work = self._run(member, packet, result)
         return work if listener.concurrent == 1 else self._run_beside(listener, work)
 
@@ -390,6 +395,7 @@ def _error(session: BaseSession[Any], member: Member, event: str, raised: BaseEx
         return error(raised.code, raised.message, raised.data)
     if isinstance(raised, Unauthorized):
         return error("unauthorized", raised.reason, raised.data)
+    event = event[:SHOWN]  # the peer's own words, where a handler takes any
     if isinstance(raised, BrokerError):  # which may meet all sessions at once
         log.warning("the handler of the event %r of session %s raised: %s", event, session.label, raised)
     elif not (isinstance(raised, SessionClosed) and (member.closed or session._machine.closing is not None)):

@@ -15,7 +15,7 @@ from ..core.errors import EventError, LocalProtocolError
 from ..core.settings import check, whole
 from ..protocols.layers.socketio.answers import WRONG
 from ..protocols.layers.socketio.packets import RESERVED
-from .annotations import Check, Misfit, check_of, exact_of, resolved
+from .annotations import SHOWN, Check, Misfit, check_of, exact_of, resolved
 
 __all__ = ["ALL", "Listener", "Listeners", "check_named", "parameters"]
 
@@ -82,7 +82,7 @@ class Listener:
             if self.most == MANY:
                 takes = f"at least {self.least}"
             words = f"takes {takes} argument{'' if takes == '1' else 's'}, not {len(args)}"
-            raise EventError(f"{event!r} {words}", code=WRONG)
+            raise EventError(f"{event[:SHOWN]!r} {words}", code=WRONG)
         fitted = args[:]
         try:
             for index, (value, (exact, check, where)) in enumerate(zip(args, self._checks, strict=False)):
@@ -92,7 +92,7 @@ class Listener:
                 for index in range(len(self._checks), len(args)):
                     fitted[index] = self._rest(args[index], f"argument {index + 1}")
         except Misfit as misfit:
-            raise EventError(f"{event!r}: {misfit}", code=WRONG) from None
+            raise EventError(f"{event[:SHOWN]!r}: {misfit}", code=WRONG) from None
         return fitted
 
 

@@ -37,8 +37,10 @@ log: logging.Logger = logging.getLogger("realtime.server")
 
 # How long a peer has to take the last words, and to close its end as well: seconds.
 CLOSE_PATIENCE = 2.0
-# So many connections of one port may be without a session.
+# So many connections of one port may be without a session. When there are as many, the one that has been silent for
+# longest makes room for a new one, if it was for so many seconds: else whoever opens them all keeps everybody out.
 MAX_UNOPENED = 1024
+GRACE = 1.0
 # Bytes are taken in pieces of so many at most.
 PIECE = 65_536
 BACKLOG = 1024
@@ -180,6 +182,7 @@ class TcpLink(asyncio.Protocol):
     async def _open(self, asked: Connect) -> None:
         """There is a CONNECT: is its client let in?"""
         ports = self._ports
+        ports.said_connect(self)
         host, secure = self._transport.get_extra_info("peername"), self._transport.get_extra_info("ssl_object")
         request = SessionRequest(
             method="CONNECT",
@@ -278,7 +281,8 @@ class Listening:
         self.port: Port = port
         self._server: asyncio.Server | None = None
         self._links: set[TcpLink] = set()
-        self._unopened: set[TcpLink] = set()
+        self._silent: dict[TcpLink, float] = {}  # since when; the first has been so for longest
+        self._asking: set[TcpLink] = set()  # whose CONNECT has come, and the application is asked about it
         self._empty = asyncio.Event()
 
     async def start(self) -> None:
@@ -306,7 +310,7 @@ class Listening:
             self._server.close()
             self._server = None
         self.port.addresses.clear()
-        for link in tuple(self._unopened):
+        for link in (*self._silent, *self._asking):
             link.stop()
 
     async def ended(self) -> None:
@@ -320,23 +324,41 @@ class Listening:
 
     def came(self, link: TcpLink) -> bool:
         """A connection stands; whether it may stay."""
-        if self._server is None or len(self._unopened) >= MAX_UNOPENED:
+        now = asyncio.get_running_loop().time()
+        if self._server is None or not self._has_room(now):
             return False
         self._links.add(link)
         self._empty.clear()
-        self._unopened.add(link)
+        self._silent[link] = now
         return True
+
+    def _has_room(self, now: float) -> bool:
+        """Whether one more may be without a session, or may be in place of another."""
+        if len(self._silent) + len(self._asking) < MAX_UNOPENED:
+            return True
+        first, since = next(iter(self._silent.items()), (None, now))
+        if first is None or now - since < GRACE:
+            return False
+        del self._silent[first]
+        first.abort()
+        return True
+
+    def said_connect(self, link: TcpLink) -> None:
+        """Its CONNECT has come."""
+        self._silent.pop(link, None)
+        self._asking.add(link)
 
     def opened(self, link: TcpLink) -> None:
         """It has a session, or was refused."""
-        self._unopened.discard(link)
+        self._asking.discard(link)
 
     def left(self, link: TcpLink) -> None:
         """It is gone."""
         self._links.discard(link)
         if not self._links:
             self._empty.set()
-        self._unopened.discard(link)
+        self._silent.pop(link, None)
+        self._asking.discard(link)
 
 
 class Ports:

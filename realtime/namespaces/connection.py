@@ -168,7 +168,7 @@ class ServerConnection(Connection[Session]):
         except EventError as error:
             message, data = error.message, error.data
         except BrokerError as error:
-            log.warning("a client of %s was refused: %s", name, error)
+            log.warning("a client of %r was refused: %s", name, error)
             message, data = "Come back later", None
         except BaseException as error:
             message, data = "The connect handler failed", None

@@ -15,6 +15,7 @@ from ..core.carrier import Capabilities, Part, Shape
 from ..core.dialects import Dialect
 from ..core.errors import LocalProtocolError
 from ..core.frames import BINARY, TEXT, Outgoing
+from ..core.settings import shown
 from ..transports.websocket import FIN_PING, WebSocket, frame_header
 
 __all__ = ["CODEC", "Raw", "RawCodec"]
@@ -71,6 +72,7 @@ class Raw(Dialect):
         fine = listed and all(isinstance(name, str) and _TOKEN.fullmatch(name) for name in names)
         if not fine or len(set(names)) != len(names):
             raise LocalProtocolError(
-                f'subprotocols={names!r}: must be a sequence of different names without spaces, such as ("v12.stomp",)'
+                f"subprotocols={shown(names)}: must be a sequence of different names without spaces, such as"
+                ' ("v12.stomp",)'
             )
         object.__setattr__(self, "subprotocols", tuple(names))

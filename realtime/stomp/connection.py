@@ -244,7 +244,7 @@ class StompConnection:
         """There is room for more messages of queues, whichever subscription it was that had taken it."""
         for member in tuple(self._members.values()):
             if isinstance(member, QueueMember):
-                self.bound.queues.ready(member.subscription.destination)
+                self.bound.queues.ready(member.subscription.destination, member)
 
     # -- sending -------------------------------------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ def own_room(destination: str, identity: str | None, session: str) -> str:
     """The room of what a client means by "/user/…": its identity's, or its session's where it is nobody."""
     rest = destination[len(Kind.USER.value) :]
     # No identity begins with a colon once it is quoted.
-    whose = f":{session}" if identity is None else quote(identity, safe="")
+    whose = f":{session}" if identity is None else quote(identity, safe="", errors="surrogatepass")
     return f"/user/{whose}/{rest}"
 
 
@@ -65,13 +65,37 @@ class Template:
         names = _NAME.findall(text)
         if len(set(names)) < len(names):
             raise LocalProtocolError(f"{text!r} has a name twice")
-        parts = _NAME.split(text)
-        self._pattern = re.compile(
-            "".join(f"(?P<{part}>[^/]+)" if at % 2 else re.escape(part) for at, part in enumerate(parts))
-        )
+        self._segments = [_NAME.split(segment) for segment in text.split("/")]
         self.plain: bool = not names
 
     def match(self, destination: str) -> dict[str, str] | None:
         """What the names stand for in this destination; None if it is another."""
-        found = self._pattern.fullmatch(destination)
-        return None if found is None else found.groupdict()
+        segments = destination.split("/")
+        if len(segments) != len(self._segments):
+            return None
+        params: dict[str, str] = {}
+        for pieces, segment in zip(self._segments, segments, strict=True):
+            if not _fits(pieces, segment, params):
+                return None
+        return params
+
+
+def _fits(pieces: list[str], segment: str, params: dict[str, str]) -> bool:
+    """Whether a segment is made of these pieces, texts and names in turn; notes down what each name stands for: the
+    first as much as it can, then the second. A client chooses the segment, so that no piece is sought twice: from the
+    end on, each as far behind as it can be, which leaves most to those before it."""
+    first, last = pieces[0], pieces[-1]
+    if len(pieces) == 1:
+        return segment == first
+    begin, end = len(first), len(segment) - len(last)
+    if begin >= end or not segment.startswith(first) or not segment.endswith(last):
+        return False
+    for index in range(len(pieces) - 2, 1, -2):
+        text = pieces[index - 1]
+        at = segment.rfind(text, begin + 1, end - 1)
+        if at < 0:
+            return False
+        params[pieces[index]] = segment[at + len(text) : end]
+        end = at
+    params[pieces[1]] = segment[begin:end]
+    return True

@@ -163,9 +163,11 @@ class QueueMember:
         """See queues.Consumer."""
         session, deliveries = self._home.session, self._home.conversation.deliveries
         machine = session._machine
-        if self.over or self._full or session._senders or machine.outcome is not None or machine.closing is not None:
+        if self.over or self._full or machine.outcome is not None or machine.closing is not None:
             return 0
-        room = machine.config.max_outbox - len(machine.outbox)
+        room = 0 if session._senders else machine.config.max_outbox - len(machine.outbox)
+        if room <= 0:  # whatever has taken it: ready() is told when there is some
+            self._ask()
         if self.subscription.mode != AUTO:
             room = min(room, deliveries.room, self._most - deliveries.count(self.subscription))
         return max(0, room)
@@ -219,7 +221,7 @@ class QueueMember:
             self._forget_sent()
             if self._sent:
                 self._ask()
-            self._home.bound.queues.ready(self.subscription.destination)
+            self._home.bound.queues.ready(self.subscription.destination, self)
 
     def _forget_sent(self) -> None:
         """Settles what the client's session has sent; looks at it only when much of it may be that."""

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from ..core.errors import LocalProtocolError
+from ..protocols.layers.stomp.frames import size_of
 
 __all__ = ["Consumer", "MemoryQueues", "Parcel", "Queues"]
 
@@ -39,7 +40,7 @@ class Parcel:
         self.body: bytes = body
         self.attempts: int = 0  # how often it was given to somebody
         self.place: int = 0  # among what the session that it was given to last was ever sent
-        self.size: int = EACH + len(body) + sum(len(name) + len(value) for name, value in headers.items())
+        self.size: int = EACH + len(body) + size_of(headers)
 
     def __lt__(self, other: Parcel) -> bool:
         return self.number < other.number
@@ -78,18 +79,20 @@ class Queues(Protocol):
     def refuse(self, parcel: Parcel) -> None:
         """No consumer of this kind can take a message: it is given to nobody any more."""
 
-    def ready(self, destination: str) -> None:
-        """A consumer of this queue has room again."""
+    def ready(self, destination: str, consumer: Consumer | None = None) -> None:
+        """A consumer of this queue has room again: this one, or any."""
 
 
 class _Queue:
     """One queue."""
 
-    __slots__ = ("again", "consumers", "giving", "held", "waiting")
+    __slots__ = ("again", "consumers", "destination", "full", "giving", "held", "waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, destination: str) -> None:
+        self.destination: str = destination
         self.waiting: list[Parcel] = []  # a heap: what comes back has its old place
-        self.consumers: OrderedDict[Consumer, None] = OrderedDict()  # the next one first
+        self.consumers: OrderedDict[Consumer, None] = OrderedDict()  # that may have room, the next one first
+        self.full: dict[Consumer, None] = {}  # that had none when they were asked last, and are not asked again
         self.held: int = 0  # messages: those that wait, and those that are given and not settled
         self.giving: bool = False
         self.again: bool = False  # somebody asked meanwhile
@@ -146,13 +149,14 @@ class MemoryQueues:
     async def subscribe(self, destination: str, consumer: Consumer) -> None:
         """Gives messages of a queue to this one as well. Raises LocalProtocolError when there are too many queues."""
         self._queue(destination).consumers[consumer] = None
-        self.ready(destination)
+        self._give(destination)
 
     def unsubscribe(self, destination: str, consumer: Consumer) -> None:
         """Gives it no more."""
         queue = self._queues.get(destination)
-        if queue is not None and consumer in queue.consumers:
-            del queue.consumers[consumer]
+        if queue is not None:
+            queue.consumers.pop(consumer, None)
+            queue.full.pop(consumer, None)
             self._tidy(destination, queue)
 
     def settle(self, parcel: Parcel, *, accepted: bool) -> None:
@@ -166,7 +170,7 @@ class MemoryQueues:
             self.refuse(parcel)
         else:
             heapq.heappush(queue.waiting, parcel)
-            self.ready(parcel.destination)
+            self._give(parcel.destination)
 
     def refuse(self, parcel: Parcel) -> None:
         """Nobody is to be given a message any more: it goes where `dead_letters` says, or is dropped."""
@@ -175,7 +179,17 @@ class MemoryQueues:
             self._remove(parcel, queue)
             self._bury(parcel)
 
-    def ready(self, destination: str) -> None:
+    def ready(self, destination: str, consumer: Consumer | None = None) -> None:
+        """A consumer of this queue has room again: this one, or any."""
+        queue = self._queues.get(destination)
+        if queue is not None:
+            for one in tuple(queue.full) if consumer is None else (consumer,):
+                if one in queue.full:
+                    del queue.full[one]
+                    queue.consumers[one] = None
+            self._give(destination)
+
+    def _give(self, destination: str) -> None:
         """Gives what waits to whoever has room, in turn; a slice of it in this turn of the event loop."""
         queue = self._queues.get(destination)
         if queue is None:
@@ -193,7 +207,7 @@ class MemoryQueues:
                 elif not queue.again:
                     break
             else:
-                asyncio.get_running_loop().call_soon(self.ready, destination)
+                asyncio.get_running_loop().call_soon(self._give, destination)
         finally:
             queue.giving = False
 
@@ -204,7 +218,7 @@ class MemoryQueues:
         if queue is None:
             if len(self._queues) >= self._max_queues:
                 raise LocalProtocolError(f"there are {self._max_queues} queues (max_queues)")
-            queue = self._queues[destination] = _Queue()
+            queue = self._queues[destination] = _Queue(destination)
         return queue
 
     def _put(self, destination: str, headers: Mapping[str, str], body: bytes) -> None:
@@ -214,11 +228,12 @@ class MemoryQueues:
         queue = self._queue(destination)
         if queue.held >= self._max_messages:
             raise LocalProtocolError(f"the queue holds {queue.held} messages, and takes no more (max_queue_messages)")
+        parcel.destination = queue.destination  # one text for all, which may be as long as all headers
         self._number += 1
         queue.held += 1
         self._size += parcel.size
         heapq.heappush(queue.waiting, parcel)
-        self.ready(destination)
+        self._give(destination)
 
     def _give_first(self, queue: _Queue) -> bool:
         """Gives the first that waits to the next consumer that has room; False where there is none of either."""
@@ -226,13 +241,14 @@ class MemoryQueues:
             return False
         parcel = heapq.heappop(queue.waiting)
         parcel.attempts += 1
-        for _ in range(len(queue.consumers)):
-            if not queue.consumers:
-                break  # they have left meanwhile
+        while queue.consumers:
             consumer = next(iter(queue.consumers))
             queue.consumers.move_to_end(consumer)
             if consumer.take(parcel):
                 return True
+            if consumer in queue.consumers:  # and has not left meanwhile
+                del queue.consumers[consumer]
+                queue.full[consumer] = None
         parcel.attempts -= 1
         heapq.heappush(queue.waiting, parcel)
         return False
@@ -256,5 +272,5 @@ class MemoryQueues:
         self._tidy(parcel.destination, queue)
 
     def _tidy(self, destination: str, queue: _Queue) -> None:
-        if not queue.held and not queue.consumers:
+        if not queue.held and not queue.consumers and not queue.full:
             del self._queues[destination]

@@ -46,7 +46,7 @@ class SharedParcel(Parcel):
         """Raises ValueError for what is no message of ours."""
         head, newline, body = taken.payload.partition(b"\n")
         headers = json.loads(head)
-        if not newline or not isinstance(headers, dict):
+        if not newline or not isinstance(headers, dict) or not all(isinstance(said, str) for said in headers.values()):
             raise ValueError(head)
         time, _, number = taken.id.partition("-")
         super().__init__((int(time) << 64) + int(number), destination, headers, body)
@@ -202,8 +202,8 @@ class SharedQueues:
         if queue is not None:
             self._tasks.begin(self._bury(queue, parcel))
 
-    def ready(self, destination: str) -> None:
-        """A consumer of this queue has room again."""
+    def ready(self, destination: str, consumer: Consumer | None = None) -> None:
+        """A consumer of this queue has room again: this one, or any."""
         queue = self._queues.get(destination)
         if queue is not None:
             self.look(queue)

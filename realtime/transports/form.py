@@ -63,7 +63,7 @@ def parse_fields(text: bytes, *names: str) -> list[bytes | None]:
 def begun_field(beginning: bytes, name: str) -> bytes | None:
     """How the value of a field begins, decoded, in a form of which only the beginning has come; None where that does
     not tell."""
-    found = re.search(rb"(?:^|&)%b=([^&%%]*(?:%%[0-9a-fA-F]{2}[^&%%]*)*)" % re.escape(name.encode()), beginning)
+    found = re.search(rb"(?:^|&)%b=([^&%%]*+(?:%%[0-9a-fA-F]{2}[^&%%]*+)*+)" % re.escape(name.encode()), beginning)
     return None if found is None else _decoded(name, found[1])
 
 

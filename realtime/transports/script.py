@@ -28,10 +28,10 @@ __all__ = [
 ]
 
 MAX_CALLBACK = 64
-_CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*(?:\.[A-Za-z_$][A-Za-z0-9_$]*)*")
+_CALLBACK = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*(?:\.[A-Za-z_$][A-Za-z0-9_$]*+)*+")
 # What JSON leaves as it is and HTML, an old engine or a guess at the charset (UTF-7) might not.
 _ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&'+\x7f"} | {ord("/"): "\\/"}
-_STRING = rb'("(?:[^"\\]|\\.)*")'
+_STRING = rb'("(?:[^"\\]|\\.)*+")'
 SCRIPT = re.compile(rb"<script>r\(" + _STRING + rb"\)</script>\r?")
 JSONP = re.compile(rb"/\*\*/[A-Za-z0-9_$.]+\(" + _STRING + rb"\);\r?")
 

@@ -19,7 +19,7 @@ from ..core.addresses import UNIX, check_proxies, parse_address
 __all__ = ["Origin", "Proxies"]
 
 # name=value of RFC 7239 §4, and the commas between elements.
-_PAIR = re.compile(r'\s*(?:([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s",;]*)\s*)?([;,]|$)')
+_PAIR = re.compile(r'\s*(?:([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*+"|[^\s",;]*)\s*)?([;,]|$)')
 _HOST = re.compile(r"[A-Za-z0-9._~-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
 _PORT = re.compile(r":[0-9]{1,5}")
 

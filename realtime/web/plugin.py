@@ -27,7 +27,7 @@ from .paths import EndpointPaths
 __all__ = ["client_url", "get_server", "setup"]
 
 # aiohttp never matches a quoted part of a path with variables.
-PREFIX = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*")
+PREFIX = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*+")
 SERVERS: web.AppKey[dict[str, Server]] = web.AppKey("realtime servers", dict)
 # By prefix: the route of the JavaScript client, which knows where sub-applications hang.
 SCRIPTS: web.AppKey[dict[str, web.AbstractResource]] = web.AppKey("realtime scripts", dict)

@@ -42,6 +42,9 @@ WINDOW = 393_216
 # The files of the certificate are looked at so often, in seconds, at most.
 LOOK = 1.0
 ID_SIZE = 8
+# When as many connections are without a session as may be, the one that has been so for longest makes room for a client
+# that has shown its address, if it was for so many seconds: else whoever opens them all keeps everybody out.
+GRACE = 3.0
 # What says that a connection is forgotten has so many bytes at most.
 RESET = 42
 
@@ -60,7 +63,7 @@ class Listener(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
         self._ids: dict[bytes, ClientConnection] = {}
         self._connections: dict[ClientConnection, list[bytes]] = {}
-        self._unopened: set[ClientConnection] = set()
+        self._unopened: dict[ClientConnection, float] = {}  # since when; the first has been so for longest
         self._empty = asyncio.Event()
         self._open = False
         self._full = False
@@ -197,8 +200,9 @@ class Listener(asyncio.DatagramProtocol):
             return None
         if header.packet_type != QuicPacketType.INITIAL:
             return None
-        options, handshakes = self._options, len(self._unopened)
-        if handshakes >= options.max_handshakes or len(self._connections) >= options.max_connections:
+        options, handshakes, now = self._options, len(self._unopened), asyncio.get_running_loop().time()
+        full, idle = handshakes >= options.max_handshakes, self._idle(now)
+        if (full and idle is None) or len(self._connections) >= options.max_connections:
             return None
         original, retried = header.destination_cid, None
         if header.token:
@@ -208,7 +212,7 @@ class Listener(asyncio.DatagramProtocol):
                         address=address,
                         destination_cid=header.destination_cid,
                         token=header.token,
-                        now=asyncio.get_running_loop().time(),
+                        now=now,
                     ),
                     header.destination_cid,
                 )
@@ -217,6 +221,8 @@ class Listener(asyncio.DatagramProtocol):
         elif handshakes >= options.max_handshakes / 2:
             self._ask_again(header, address)
             return None
+        if full and idle is not None:
+            idle.close(reason="others wait, and no WebTransport session was opened")
         quic = Connection(
             configuration=configuration,
             original_destination_connection_id=original,
@@ -226,10 +232,15 @@ class Listener(asyncio.DatagramProtocol):
         patience = self._service.config.request_timeout
         connection = ClientConnection(self, quic, self._send, _host(address), patience)
         self._connections[connection] = []
-        self._unopened.add(connection)
+        self._unopened[connection] = now
         for connection_id in (header.destination_cid, quic.host_cid):
             self.registered(connection_id, connection)
         return connection
+
+    def _idle(self, now: float) -> ClientConnection | None:
+        """Who makes room for another, if that is needed: see GRACE."""
+        connection, since = next(iter(self._unopened.items()), (None, now))
+        return connection if now - since >= GRACE else None
 
     def _forgotten(self, header: QuicHeader, size: int, address: Address) -> None:
         """Tells a client that this process knows nothing of its connection (RFC 9000 §10.3): one before it was killed
@@ -295,7 +306,7 @@ class Listener(asyncio.DatagramProtocol):
 
     def opened(self, connection: ClientConnection) -> None:
         """It has a session."""
-        self._unopened.discard(connection)
+        self._unopened.pop(connection, None)
 
     def registered(self, connection_id: bytes, connection: ClientConnection) -> None:
         """Datagrams for this id are for this connection."""
@@ -312,7 +323,7 @@ class Listener(asyncio.DatagramProtocol):
 
     def left(self, connection: ClientConnection) -> None:
         """It carries nothing any more."""
-        self._unopened.discard(connection)
+        self._unopened.pop(connection, None)
         self._empty.set()
 
     def forgotten(self, connection: ClientConnection) -> None:

@@ -102,7 +102,7 @@ class Odd:
     """A store that has no worker but this one, and raises once what no store should."""
 
     def __init__(self) -> None:
-        self.raises = [ValueError("what is this")]
+        self.raises = [asyncio.CancelledError("of its own"), ValueError("what is this")]
 
     def run_of(self, room: str) -> str:
         return "run"

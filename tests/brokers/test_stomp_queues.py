@@ -244,7 +244,7 @@ async def test_limits_and_dead_letters(workers: Workers) -> None:
 async def test_what_is_no_message_of_ours(workers: Workers, caplog: pytest.LogCaptureFixture) -> None:
     place = await started(workers)
     store = await store_of(place, QUEUE)
-    for number, payload in enumerate((b"", b"[]\nx", b"{}", b"{}\nfine")):
+    for number, payload in enumerate((b"", b'{"n":1}\nx', b"{}", b"{}\nfine")):
         assert await store.put(QUEUE, str(number), payload, 10)
         assert await store.put(QUEUE, str(number), payload, 10)  # asked again: it is there once
     assert await store.count(QUEUE) == 4

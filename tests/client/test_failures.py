@@ -336,6 +336,14 @@ async def fails(*_: object) -> None:
     raise RuntimeError("a bug of ours")
 
 
+async def cancelled(*_: object) -> None:
+    """A future of aiohttp's, or of a resolver's, was cancelled: nobody has cancelled the task that waits for it."""
+    raise asyncio.CancelledError("a bug of ours")
+
+
+FAULTS = pytest.mark.parametrize("fault", [fails, cancelled])
+
+
 async def test_a_helper_that_fails_ends_no_session(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -352,12 +360,13 @@ async def test_a_helper_that_fails_ends_no_session(
     caplog.clear()
 
 
+@FAULTS
 async def test_a_carrier_whose_task_fails_is_a_carrier_lost(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fault: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with place() as (_, proxy, url), realtime.connect(url, transports=["websocket"], **FAST) as session:
         with monkeypatch.context() as patch:
-            patch.setattr("realtime.client.supervisor.drive", fails)
+            patch.setattr("realtime.client.supervisor.drive", fault)
             proxy.cut(rst=True)
             await eventually(lambda: session._context.policy.fails >= 3)
         assert "a bug of ours" in session.attempts["websocket"]
@@ -368,14 +377,15 @@ async def test_a_carrier_whose_task_fails_is_a_carrier_lost(
     caplog.clear()
 
 
+@FAULTS
 @pytest.mark.parametrize("transport", ["sse", "long_polling"])
 async def test_a_send_that_fails_in_this_client_is_a_send_that_is_repeated(
-    transport: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    transport: str, fault: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with place() as (_, _, url), realtime.connect(url, transports=[transport], upgrade=False, **FAST) as session:
         await eventually(lambda: session.transport == transport and session.state == "open")
         with monkeypatch.context() as patch:
-            patch.setattr("realtime.client.uplink.request", fails)
+            patch.setattr("realtime.client.uplink.request", fault)
             await session.send("alive")
             await eventually(lambda: session._context.policy.posts_failed >= 3)
         assert await arrives(session.receive()) == "alive"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from realtime.core.deadlines import FOREVER, RETRY, STALE, Deadlines
 
 
@@ -98,6 +100,27 @@ def test_who_asks_for_the_past_while_it_is_expired_does_not_hold_the_sweep() -> 
     deadlines.run(2.0)
     assert sleeper.expired == [2.0]
     assert deadlines.next() == 9.0
+
+
+def test_who_raises_is_looked_at_again_and_holds_nobody_up() -> None:
+    class Broken(Sleeper):
+        def expire(self, now: float) -> None:
+            if not self.expired:
+                self.expired.append(now)
+                raise ZeroDivisionError
+            super().expire(now)
+
+    deadlines = Deadlines()
+    broken, other = Broken(1.0), Sleeper(1.0)
+    deadlines.schedule(broken, 1.0)
+    deadlines.schedule(other, 1.0)
+    with pytest.raises(ZeroDivisionError):
+        deadlines.run(1.0)
+    assert deadlines.next() == 1.0
+    deadlines.run(1.0)
+    assert other.expired == [1.0]
+    deadlines.run(1.0 + RETRY)
+    assert broken.expired == [1.0, 1.0 + RETRY]
 
 
 def test_who_is_forgotten_is_neither_looked_at_nor_kept() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -191,3 +193,21 @@ def test_unauthorized_may_have_data() -> None:
 def test_what_is_told_is_text(wrong: Callable[[], object]) -> None:
     with pytest.raises(TypeError, match=r"^(reason|message|code)=.*: takes text, not "):
         wrong()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SendBufferFull(3, 10, in_turn=True),
+        Refusal(4404, "no", scope="session", received=3, retry_after=1.5),
+        Unauthorized("no", status=403, data={"a": [1]}),
+        BrokerError("no", maybe_sent=True, workers=["a"]),
+        EventError("no", code="taken", data=5),
+        NegotiationError("no", {"sse": "cut"}),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_comes_back_from_another_process(error: RealtimeError) -> None:
+    """A hook may look at passwords in a pool of processes, which breaks for good where an error does not."""
+    for other in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert (type(other), vars(other), str(other)) == (type(error), vars(error), str(error))

@@ -47,7 +47,7 @@ async def test_a_store_that_fails_as_none_should_is_asked_again(
     await raw.until("mwelcome")
     keeper = one.rt._service.keeper
     assert keeper is not None
-    put, failures = keeper.records.put, [RuntimeError("of a store"), RuntimeError("of a store")]
+    put, failures = keeper.records.put, [asyncio.CancelledError("of a store's own"), RuntimeError("of a store")]
 
     async def fails_twice(*args: Any) -> str:
         if failures:

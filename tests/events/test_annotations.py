@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import enum
 import sys
 from collections.abc import Mapping, Sequence
@@ -247,6 +248,21 @@ def test_text_is_what_it_names_wherever_it_stands(annotation: Any) -> None:
     assert resolved(Annotated[int, "Nowhere"], handler) == Annotated[int, "Nowhere"]
 
 
+@dataclasses.dataclass
+class When:
+    """A class that is made of text."""
+
+    date: str
+
+    def __post_init__(self) -> None:
+        datetime.date.fromisoformat(self.date)  # whose error has all of it
+
+
+def test_what_a_class_repeats_is_cut() -> None:
+    with pytest.raises(Misfit, match=r"^a: Invalid isoformat string: 'x{400,499}$"):
+        fitted(When, {"date": "x" * 1000})
+
+
 def test_msgspec_and_pydantic() -> None:
     msgspec, pydantic = pytest.importorskip("msgspec"), pytest.importorskip("pydantic")
     struct = msgspec.defstruct("struct", [("name", str), ("age", int, 7)])
@@ -257,6 +273,11 @@ def test_msgspec_and_pydantic() -> None:
         assert fitted(list.__class_getitem__(cls), [{"name": "ada"}])[0].age == 7
         with pytest.raises(Misfit, match=r"^a: .*(age|int)"):
             fitted(cls, {"name": "ada", "age": "old"})
+    many = pydantic.create_model("many", names=(list[str], ...))
+    with pytest.raises(Misfit, match=r"^a: names\.0: .*; names\.1: Input should be a valid string$"):
+        fitted(many, {"names": [0] * 2})
+    with pytest.raises(Misfit, match=r"^a: it is wrong in 99 places$"):  # there is one for every two bytes, perhaps
+        fitted(many, {"names": [0] * 99})
     by_number = msgspec.defstruct("by_number", [("names", dict[int, str])])
     assert fitted(by_number, {"names": {"5": "ada"}}).names == {5: "ada"}  # all keys of JSON are text
 

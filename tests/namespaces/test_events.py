@@ -55,6 +55,53 @@ async def test_what_a_handler_waits_for_is_cancelled(
     assert len(errors(caplog.get_records("call"))) == 4
 
 
+async def test_what_a_plain_handler_raises_or_returns(events: Events, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever it is, the session goes on."""
+
+    class Proxy:
+        @property  # type: ignore[misc] # as of objects that stand for others, and have none now
+        def __class__(self) -> type:
+            raise RuntimeError("unbound")
+
+    @events.on("cancelled")
+    def cancelled(session: EventSession) -> None:
+        raise asyncio.CancelledError  # of a future that it has looked at
+
+    @events.on("proxy")
+    def proxy(session: EventSession) -> Proxy:
+        return Proxy()
+
+    async with chatting(events) as place:
+        one = await client(place)
+        await one.connect()
+        await one.say('20["cancelled"]', '2["proxy"]', '21["proxy"]')
+        assert [str(told)[:20] for told in await one.take(2)] == ['30[{"_error":"failed', '31[{"_error":"failed']
+    assert len(errors(caplog.get_records("call"))) == 3
+
+
+@pytest.mark.parametrize("takes", [0, 1, None])
+async def test_a_long_name_is_repeated_in_part(
+    takes: int | None, events: Events, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A client makes it up: neither the log nor an answer is as long as it likes."""
+
+    async def fails(*_: object) -> None:
+        raise ZeroDivisionError
+
+    async def none(session: EventSession, event: str) -> None:
+        """Takes no arguments."""
+
+    if takes is not None:
+        events.on("*")(none if takes else fails)
+    async with chatting(events) as place:
+        one = await client(place, "native")
+        await one.connect()
+        await one.say(f'20["{"x" * 1000}",1]')
+        assert len(str(await one.news())) < 200
+    assert all(len(record.getMessage()) < 300 for record in caplog.get_records("call"))
+    assert len(errors(caplog.get_records("call"))) == (takes == 0)
+
+
 @KINDS
 async def test_coming_in(kind: str, events: Events) -> None:
     auths: list[Any] = []

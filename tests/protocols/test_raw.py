@@ -9,6 +9,7 @@ import pytest
 from realtime.core.carrier import Shape
 from realtime.core.errors import LocalProtocolError
 from realtime.core.frames import Outgoing
+from realtime.core.settings import shown
 from realtime.protocols.raw import CODEC, Raw
 from realtime.server import Server
 
@@ -35,7 +36,16 @@ def test_sub_protocols(names: Any) -> None:
     assert Raw(subprotocols=names).subprotocols == tuple(names)
 
 
-@pytest.mark.parametrize("names", ["mqtt", ("",), ("a b",), ("a,b",), ("é",), ("a", "a"), (1,), 5, {"mqtt"}, None])
+class Mute:
+    """What cannot even be shown."""
+
+    def __repr__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    "names", ["mqtt", ("",), ("a b",), ("a,b",), ("é",), ("a", "a"), (1,), 5, {"mqtt"}, None, Mute()], ids=shown
+)
 def test_sub_protocols_that_are_none(names: Any) -> None:
     with pytest.raises(LocalProtocolError, match="subprotocols="):
         Raw(subprotocols=names)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import realtime
+from realtime.stomp.destinations import Template, own_room
 
 from .place import Client, client, stomp_of, stomping
 
@@ -210,6 +214,28 @@ async def test_frames_that_have_come_are_taken_though_their_client_has_left() ->
         go.set()
         await asyncio.wait(place.rt._service.sessions.handlers.tasks.values())
         assert taken == ["1", "2", "3"]
+
+
+@given(st.text("a.-/", max_size=12))
+def test_what_names_stand_for(rest: str) -> None:
+    """The first as much as it can, as a regular expression would have it."""
+    for text in ("/app/{a}", "/app/{a}.{b}", "/app/{a}{b}-{c}", "/app/a{a}.-{b}-/{c}a", "/app/a/{a}", "/app/a"):
+        meant = re.sub(r"\\{(.)\\}", r"(?P<\1>[^/]+)", re.escape(text))
+        found = re.fullmatch(meant, f"/app/{rest}")
+        assert Template(text).match(f"/app/{rest}") == (None if found is None else found.groupdict())
+
+
+def test_whoever_it_is_has_a_room() -> None:
+    """An application's identities are whatever it calls them, and may be what a client has said."""
+    assert own_room("/user/queue/a", "ada/\ud800", "sid") == "/user/ada%2F%ED%A0%80/queue/a"
+    assert own_room("/user/queue/a", None, "sid") == "/user/:sid/queue/a"
+
+
+def test_a_long_destination_takes_no_time() -> None:
+    """Were each mark tried for each of the names, this would take an hour."""
+    template = Template("/app/{a}-{b}-{c}-{d}")
+    assert template.match("/app/" + "-" * 16_000 + "/") is None
+    assert template.match("/app/" + "-" * 16_000) == {"a": "-" * 15_994, "b": "-", "c": "-", "d": "-"}
 
 
 def test_what_may_not_be_registered() -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import realtime
 from realtime.core.frames import Outgoing
-from realtime.protocols.layers.stomp.deliveries import AUTO, Subscription
+from realtime.protocols.layers.stomp.conversation import Limits
+from realtime.protocols.layers.stomp.deliveries import AUTO, Deliveries, Subscription
 from realtime.protocols.layers.stomp.frames import V12
 from realtime.stomp import members
 from realtime.stomp.messages import as_outgoing
@@ -169,3 +170,29 @@ def test_copies_of_a_message_are_kept_for_few_subscriptions(monkeypatch: pytest.
     assert [b"subscription:a\n" in str(one.data).encode() for one in sent] == [True, False, False, True]
     assert sent[0] is sent[3]
     assert len(item.encoded) == 4  # the id, what all share, and two of the three
+
+
+@pytest.mark.parametrize(("waiting", "senders"), [(2, 0), (0, 1)])
+def test_a_subscription_without_room_is_told_when_there_is_some(waiting: int, senders: int) -> None:
+    """Whatever has taken it: queues of all workers ask for no more than there is room for, and did not ask again."""
+    progressed: list[Any] = []
+    outbox = list(range(waiting))
+    machine = SimpleNamespace(outcome=None, closing=None, outbox=outbox, config=SimpleNamespace(max_outbox=2))
+    listener = SimpleNamespace(when_progressed=progressed.append)
+    session = SimpleNamespace(_machine=machine, _senders=senders, _listener=listener)
+    told: list[tuple[str, Any]] = []
+    queues = SimpleNamespace(ready=lambda *said: told.append(said))
+    home: Any = SimpleNamespace(
+        session=session,
+        bound=SimpleNamespace(limits=Limits(), queues=queues),
+        conversation=SimpleNamespace(deliveries=Deliveries[Any](9)),
+    )
+    member = members.QueueMember(home, Subscription("id 0", "0", "/queue/a", "client"))
+    assert (member.room, member.room) == (0, 0)
+    assert len(progressed) == 1
+    outbox.clear()
+    session._senders = 0
+    progressed.pop()(None)
+    assert told == [("/queue/a", member)]
+    assert member.room == 2
+    assert not progressed

@@ -23,8 +23,10 @@ class Taker:
     def __init__(self, room: int) -> None:
         self.room = room
         self.has: list[Parcel] = []
+        self.asked = 0
 
     def take(self, parcel: Parcel) -> bool:
+        self.asked += 1
         if not self.room:
             return False
         self.room -= 1
@@ -82,11 +84,11 @@ class Queueing(RuleBasedStateMachine):
         self.real.settle(parcel, accepted=accepted)
 
     @precondition(lambda self: self.takers)
-    @rule(data=st.data(), room=st.integers(1, 3))
-    def make_room(self, data: st.DataObject, room: int) -> None:
+    @rule(data=st.data(), room=st.integers(1, 3), named=st.booleans())
+    def make_room(self, data: st.DataObject, room: int, named: bool) -> None:
         taker = data.draw(st.sampled_from(self.takers))
         taker.room += room
-        self.real.ready(QUEUE)
+        self.real.ready(QUEUE, taker if named else None)
 
     @invariant()
     def nothing_is_lost_or_twice(self) -> None:
@@ -155,3 +157,30 @@ async def test_who_leaves_is_compared_with_nobody_else() -> None:
     for taker in reversed(takers):
         real.unsubscribe(QUEUE, taker)
     assert not len(real)
+
+
+async def test_the_name_of_a_queue_is_kept_once() -> None:
+    """It may have 16,000 characters, which count for nothing."""
+    real, taker = MemoryQueues(**LIMITS, dead_letters=None), Taker(2)
+    await real.subscribe("/queue/a", taker)
+    for name in ("a", "b", "a"):
+        await real.put("/".join(("/queue", name)), {}, b"")
+    first, second = taker.has
+    assert first.destination is second.destination
+
+
+async def test_who_has_no_room_is_asked_once() -> None:
+    """Of a thousand that are busy each would be asked again about every message, and for each that one has taken."""
+    real, takers = MemoryQueues(**LIMITS, dead_letters=None), [Taker(0) for _ in range(9)]
+    for taker in takers:
+        await real.subscribe(QUEUE, taker)
+    for _ in range(3):
+        await real.put(QUEUE, {}, b"")
+    assert [taker.asked for taker in takers] == [1] * 9
+    takers[4].room = 2
+    real.ready(QUEUE, takers[4])
+    assert [taker.asked for taker in takers] == [1] * 4 + [4] + [1] * 4
+    real.unsubscribe(QUEUE, takers[0])
+    real.ready(QUEUE, takers[0])  # it has left
+    real.ready(QUEUE)
+    assert [taker.asked for taker in takers] == [1] + [2] * 3 + [5] + [2] * 4

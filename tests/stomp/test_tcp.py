@@ -210,6 +210,29 @@ async def test_too_many_that_say_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         await second.connect()
 
 
+async def test_who_has_said_nothing_for_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens as many as there may be, and says nothing, keeps nobody out; who is asked about is not silent."""
+    monkeypatch.setattr(gate, "MAX_UNOPENED", 2)
+    monkeypatch.setattr(gate, "GRACE", 0.0)
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def authorize(request: realtime.SessionRequest) -> None:
+        if request.auth["login"] == "slow":
+            asked.set()
+            await answer.wait()
+
+    async with stomping() as place:
+        place.rt.authorize(authorize)
+        slow = await client(place, "tcp")
+        await slow.send("CONNECT", {"accept-version": "1.2", "login": "slow"})
+        await asked.wait()
+        silent, third = await client(place, "tcp"), await client(place, "tcp")
+        await silent.ended()
+        await third.connect()
+        answer.set()
+        await slow.expect("CONNECTED")
+
+
 async def test_a_port_that_is_taken_stops_the_start() -> None:
     async with stomping() as place:
         address = stomp_of(place).addresses[0]

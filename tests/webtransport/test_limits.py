@@ -19,6 +19,7 @@ from realtime.quic.client import Channel, _begin
 from realtime.quic.connection import MAX_STREAMS, Connection
 from realtime.quic.http3 import MAX_HEAD
 from realtime.testing import UdpFaultProxy, VirtualClock
+from realtime.webtransport import listener as module
 from realtime.webtransport.listener import WINDOW
 
 from ..patience import arrives, eventually, leap, within
@@ -481,6 +482,20 @@ async def test_when_many_shake_hands_a_client_shows_that_its_address_is_its_own(
         async with there.raw() as raw:
             raw.send(OPEN)
             assert await raw.until("o")
+        for channel in (second, third):
+            channel.close()
+
+
+async def test_who_has_opened_no_session_for_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens as many as there may be keeps nobody out who has shown its address."""
+    monkeypatch.setattr(module, "GRACE", 0.0)
+    async with place(echoing(), webtransport(max_handshakes=2)) as there, within():
+        listener = there.listener
+        first, second = [await one_that_asks_for_nothing(listener) for _ in range(2)]
+        third = await one_that_asks_for_nothing(listener)
+        await eventually(lambda: first.is_over)
+        assert len(listener._unopened) == 2
+        assert not second.is_over
         for channel in (second, third):
             channel.close()
 

@@ -11,6 +11,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AskError, ClusterDownError
 
+from ...loops import ends
 from .connection import Backoff, Connect, Living, in_words, let_go, together
 
 __all__ = ["Ear"]
@@ -77,7 +78,9 @@ class Ear(Living):
                 connection = await self._connect()
                 await self._serve(connection)
                 reason = "it is made again"
-            except Exception as error:  # whatever it is: who ends here, nobody begins again
+            except BaseException as error:  # whatever it is: who ends here, nobody begins again
+                if ends(error):
+                    raise
                 reason = in_words(error)
                 if isinstance(error, AskError | ClusterDownError):  # MOVED is a kind of ASK there
                     self._moved()

@@ -19,6 +19,7 @@ from redis.exceptions import ResponseError
 
 from ...clock import CATCHING_UP, STOOD_STILL, Patience
 from ...core.errors import BrokerError
+from ...loops import ends
 from ..base import Refused, Unanswered
 from ..counts import Counts
 from .connection import Backoff, Connect, Living, in_words, let_go, together
@@ -134,11 +135,11 @@ class Link(Living):
                 connection = await self._connect()
                 await self._greet(connection)
                 await self._serve(connection)
-            except Exception as error:  # whatever it is: who ends here, nobody begins again
+            except BaseException as error:  # whatever it is: who ends here, nobody begins again
+                if ends(error):
+                    self._lost(CLOSED)
+                    raise
                 self._lost(in_words(error))
-            except asyncio.CancelledError:
-                self._lost(CLOSED)
-                raise
             finally:
                 if connection is not None:
                     await let_go(connection)

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from ...core.errors import BrokerError
 from ...core.rooms import Entry
+from ...loops import ends
 from ..base import Health, Listener, Refused
 from .connection import in_words
 from .ear import Ear
@@ -92,7 +93,9 @@ class Nodes:
             self._moved.clear()
             try:
                 names = await self._topology.nodes(tags)
-            except Exception as error:  # of redis-py, whose clusters raise what is no RedisError
+            except BaseException as error:  # of redis-py, whose clusters raise what is no RedisError
+                if ends(error):
+                    raise
                 words = in_words(error)
                 if words != self._problem:
                     log.warning("! cannot find the nodes of Redis: %s", words)

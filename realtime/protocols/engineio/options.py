@@ -17,7 +17,7 @@ WEBSOCKET = "websocket"
 TRANSPORTS = (POLLING, WEBSOCKET)
 VERSIONS = (4, 3)
 # aiohttp never matches a quoted part of a path, and reads braces as variables.
-_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
+_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@-]+)++/?")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 6265 §4.1.1
 _ATTRIBUTES = re.compile(r"[\x20-\x7e]*")
 

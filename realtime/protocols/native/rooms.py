@@ -12,7 +12,7 @@ from .values import is_text, malformed, parse_base64, parse_number, to_base64
 
 __all__ = ["escaped", "parse_name", "parse_room", "parse_rooms", "room_frame"]
 
-_NAME = re.compile(r"(?:[^%]|%25|%2C)*", re.DOTALL)
+_NAME = re.compile(r"(?:[^%]|%25|%2C)*+", re.DOTALL)
 
 
 def escaped(room: str) -> str:

@@ -28,7 +28,7 @@ def decode(version: int, messages: Sequence[str | bytes]) -> Packet:
     if not count:
         return packet
     parts = [part for part in attachments if isinstance(part, bytes)]
-    return packet._replace(data=values.restore(packet.data, parts))
+    return packet._replace(data=values.restore(packet.data, parts, []))
 
 
 class Decoder:
@@ -90,7 +90,14 @@ class Decoder:
             return None
         attachments, self._attachments, self._packet = self._attachments, [], None
         self.deadline = FOREVER
-        return packet._replace(data=values.restore(packet.data, attachments)), self._size
+        placed: list[bytes] = []
+        packet = packet._replace(data=values.restore(packet.data, attachments, placed))
+        # One that is in many places is as many to whoever passes the event on: of a megabyte there would be gigabytes.
+        if len(placed) > self._max_attachments or sum(map(len, placed)) > self._max_size:
+            raise RemoteProtocolError(
+                1009, f"more than {self._max_attachments} attachments or {self._max_size} bytes, in all their places"
+            )
+        return packet, self._size
 
     def _count(self, size: int) -> None:
         self._size += size

@@ -74,24 +74,27 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def restore(value: Any, attachments: Sequence[bytes]) -> Any:
-    """The value with its attachments in their places. Arrays and objects that hold some are changed in place.
+def restore(value: Any, attachments: Sequence[bytes], placed: list[bytes]) -> Any:
+    """The value with its attachments in their places. Arrays and objects that hold some are changed in place. What
+    stands in each of the places is put into `placed`: an attachment may be in several.
 
     Raises RemoteProtocolError (1002) for a place of an attachment that is not there.
     """
     if isinstance(value, list):
         for index, item in enumerate(value):
             if isinstance(item, (list, dict)):
-                value[index] = restore(item, attachments)
+                value[index] = restore(item, attachments, placed)
     elif value.get("_placeholder") is True:
         number = value.get("num")
         if type(number) is not int or not 0 <= number < len(attachments):
             raise RemoteProtocolError(1002, "a placeholder names an attachment that the packet has not")
-        return attachments[number]
+        found = attachments[number]
+        placed.append(found)
+        return found
     else:
         for key, item in value.items():
             if isinstance(item, (list, dict)):
-                value[key] = restore(item, attachments)
+                value[key] = restore(item, attachments, placed)
     return value
 
 

@@ -12,7 +12,7 @@ from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from ....core.errors import RemoteProtocolError
 from .deliveries import AUTO, CLIENT, INDIVIDUAL, Deliveries, Subscription
-from .frames import V10, V11, V12, VERSIONS, Frame
+from .frames import V10, V11, V12, VERSIONS, Frame, size_of
 from .handshake import HeartBeat, choose_version
 from .messages import passed_on
 from .transactions import Transactions
@@ -136,8 +136,7 @@ class Conversation(Generic[T]):
             raise RemoteProtocolError(1002, "nothing comes behind a DISCONNECT")
         name = headers.get("transaction")
         if name is not None and command in _IN_TRANSACTIONS:
-            size = len(frame.body) + sum(len(key) + len(value) for key, value in headers.items())
-            self.transactions.add(name, self._act(frame), size)
+            self.transactions.add(name, self._act(frame), len(frame.body) + size_of(headers))
             return ()
         if command == "BEGIN":
             self.transactions.begin(self._needed(frame, "transaction"))

@@ -14,7 +14,8 @@ from .frames import CLIENT_COMMANDS, V10, V11, V12, Frame, is_bare, unescape
 __all__ = ["Decoder"]
 
 _LENGTH = re.compile(r"[0-9]{1,19}")
-_NEWLINES, _LINE_ENDS = re.compile(rb"\n*"), re.compile(rb"(?:\r?\n)*")
+# There may be a million: what was matched is never tried otherwise, so that no list of ways back is kept.
+_NEWLINES, _LINE_ENDS = re.compile(rb"\n*+"), re.compile(rb"(?:\r?\n)*+")
 NUL = 0
 PADDING = " \t"
 # What of a header that is none is repeated to whoever sent it.

@@ -19,6 +19,7 @@ __all__ = [
     "escape",
     "head",
     "is_bare",
+    "size_of",
     "unescape",
     "write",
 ]
@@ -44,6 +45,8 @@ CLIENT_COMMANDS: frozenset[str] = frozenset(
 # Their headers are as they are in every version.
 _BARE = frozenset(("CONNECT", "CONNECTED", "STOMP"))
 END = b"\0"
+# What a header takes in memory besides its text, in bytes, and a character at most.
+HEADER, CHARACTER = 128, 4
 
 _ESCAPES = {
     V11: {"\\": "\\\\", "\n": "\\n", ":": "\\c"},
@@ -62,6 +65,15 @@ class Frame(NamedTuple):
     command: str
     headers: Mapping[str, str]
     body: bytes = b""
+
+
+def size_of(headers: Mapping[str, str]) -> int:
+    """About how many bytes headers take in memory, which may be many times as many as they had on the wire."""
+    size = HEADER * len(headers)
+    for name, value in headers.items():
+        count = len(name) + len(value)
+        size += count if name.isascii() and value.isascii() else CHARACTER * count
+    return size
 
 
 def is_bare(version: str, command: str) -> bool:

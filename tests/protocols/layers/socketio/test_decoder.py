@@ -71,6 +71,16 @@ def test_too_large_ones() -> None:
     assert feed(decoder(max_size=16), ['52-["a"]', b"1234", b"5678"]) == [Packet(EVENT, data=["a"])]
 
 
+def test_an_attachment_in_many_places() -> None:
+    """Whoever writes such an event again makes one of each place."""
+    place = '{"_placeholder":true,"num":0}'
+    for count, size in ((4, 0), (3, 70_000)):
+        with pytest.raises(RemoteProtocolError, match="in all their places") as caught:
+            feed(decoder(), ['53-["a",' + ",".join([place] * count) + "]", b"x" * size, b"", b""])
+        assert caught.value.close_code == 1009
+    assert feed(decoder(), [f'51-["a",{place},{place}]', b"x"]) == [Packet(EVENT, data=["a", b"x", b"x"])]
+
+
 def test_attachments_that_never_come() -> None:
     reader = decoder()
     assert reader.deadline == FOREVER

@@ -30,14 +30,14 @@ VALUES = st.recursive(
 def test_what_is_written_is_read(value: list[Any]) -> None:
     text, attachments = write(value)
     text.encode()
-    assert restore(read(text), attachments) == value
+    assert restore(read(text), attachments, []) == value
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=()))))
 def test_lone_surrogates_are_escaped_and_come_back(value: list[str]) -> None:
     text, attachments = write([*value, b"x"])
     text.encode()
-    assert restore(read(text), attachments) == [*json.loads(json.dumps(value)), b"x"]
+    assert restore(read(text), attachments, []) == [*json.loads(json.dumps(value)), b"x"]
 
 
 def test_text_of_every_kind() -> None:
@@ -103,11 +103,13 @@ def test_what_has_no_end_takes_no_time(text: str) -> None:
 
 def test_places_of_attachments() -> None:
     place: dict[str, Any] = {"_placeholder": True, "num": 0}
-    assert restore([place, {"a": [place, 1]}], [b"x"]) == [b"x", {"a": [b"x", 1]}]
-    assert restore({"_placeholder": False, "num": 0, "a": 1}, []) == {"_placeholder": False, "num": 0, "a": 1}
+    placed: list[bytes] = []
+    assert restore([place, {"a": [place, 1]}], [b"x"], placed) == [b"x", {"a": [b"x", 1]}]
+    assert placed == [b"x", b"x"]
+    assert restore({"_placeholder": False, "num": 0, "a": 1}, [], []) == {"_placeholder": False, "num": 0, "a": 1}
     for number in (1, -1, "0", True, None, 0.0, 2**70):
         with pytest.raises(RemoteProtocolError, match="a placeholder"):
-            restore([{"_placeholder": True, "num": number}], [b"x"])
+            restore([{"_placeholder": True, "num": number}], [b"x"], [])
 
 
 @given(st.lists(VALUES, max_size=4))

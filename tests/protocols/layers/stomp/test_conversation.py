@@ -24,7 +24,7 @@ from realtime.protocols.layers.stomp.deliveries import Subscription
 from realtime.protocols.layers.stomp.frames import V10, V11, V12, VERSIONS, Frame
 from realtime.protocols.layers.stomp.handshake import HeartBeat
 
-LIMITS = Limits(max_subscriptions=2, max_unacknowledged=3, max_transactions=2, max_transaction_size=2000)
+LIMITS = Limits(max_subscriptions=2, max_unacknowledged=3, max_transactions=2, max_transaction_size=2600)
 
 
 def conversation(version: str = V12, limits: Limits = LIMITS) -> Conversation[str]:
@@ -189,7 +189,7 @@ def test_what_is_wrong_in_a_transaction() -> None:
     some.take(frame("BEGIN", transaction="t"))
     refused(some, frame("ACK", id="7", transaction="t"), "no message '7'")
     refused(some, frame("SEND", transaction="t"), "destination")
-    refused(some, frame("SEND", b"x" * 2000, destination="/a", transaction="t"), "max_transaction_size", 1009)
+    refused(some, frame("SEND", b"x" * 2600, destination="/a", transaction="t"), "max_transaction_size", 1009)
     assert subscribed(some.take(frame("SUBSCRIBE", id="1", destination="/a", transaction="t"))).id == "1"
 
 

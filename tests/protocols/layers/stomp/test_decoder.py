@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -88,6 +89,18 @@ def test_line_ends_begin_nothing() -> None:
     reader.feed(b"\n\0\n")
     assert len(taken(reader)) == 1
     assert not reader.begun
+
+
+def test_many_line_ends_take_no_memory() -> None:
+    """There may be a million in a message; of each a way back was kept, which took a hundred times as much."""
+    reader = decoder()
+    reader.feed(b"\r\n\n" * 100_000)
+    tracemalloc.start()
+    try:
+        assert reader.next() is None
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_whose_receipt_an_error_is_about() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from realtime.protocols.layers.stomp.frames import (
     escape,
     head,
     is_bare,
+    size_of,
     unescape,
     write,
 )
@@ -36,6 +38,19 @@ def test_a_body_gets_its_length_unless_it_has_one() -> None:
     assert write(V12, Frame("SEND", {"a": "b"}, "é".encode())) == "SEND\na:b\ncontent-length:2\n\né\0".encode()
     assert write(V12, Frame("SEND", {"content-length": "1"}, b"x")) == b"SEND\ncontent-length:1\n\nx\0"
     assert write(V12, Frame("SEND", {})) == b"SEND\n\n\0"
+
+
+@pytest.mark.parametrize("value", ["%02d", "é%02d", "\U0001f600%02d", "\U0001f600%02d" + "a" * 200])
+def test_headers_count_as_much_as_they_take(value: str) -> None:
+    """They were counted by their characters: with 60 of two bytes each a queue held twenty times what it may."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        kept = [{f"name{number}": value % number for number in range(60)} for _ in range(20)]
+        taken = (tracemalloc.get_traced_memory()[0] - before) / 20
+    finally:
+        tracemalloc.stop()
+    assert 0.5 < taken / size_of(kept[0]) < 1.5
 
 
 @given(st.sampled_from((V11, V12)), TEXT)
