@@ -22,14 +22,10 @@ from ..loops import begin
 from ..pace import TURN
 from .handshake import AHEAD_MESSAGES, AHEAD_SIZE
 from .links import CONTROL, NO_CODE, close_frame, pong_frame
-from .parsing import FRAGMENT, Parser, Shared, beyond
+from .parsing import FRAGMENT, PIECE, Parser, Shared, beyond, piece
 
 __all__ = ["Keeper", "LeanLink", "hand_over", "tell"]
 
-# So many bytes are parsed at once, or what there is of one frame: what they bring is kept when somebody has to be
-# waited for, however little each is.
-PIECE = 4096
-LONGEST_HEADER = 14  # of a frame, with the mask
 TEXT, BINARY, PING = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.PING
 NOBODY = Ignoring()
 
@@ -364,13 +360,9 @@ class LeanLink:
                 return
             if self._over:
                 return
-            if self._parser is not None:
-                missing = self._parser.missing
-            else:
-                missing = LONGEST_HEADER + beyond(data[at : at + LONGEST_HEADER], 0)
-            size = max(missing, PIECE)
-            self._read(data[at : at + size])
-            at += size
+            end = at + piece(data, at, self._parser)
+            self._read(data[at:end])
+            at = end
 
 
 def tell(link: LeanLink, connection: Connection) -> None:

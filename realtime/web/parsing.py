@@ -23,8 +23,12 @@ else:
             ) from error
         WebSocketDataQueue = object  # of a newer one, which takeover finds to be another than it was known to be
 
-__all__ = ["FRAGMENT", "UNKNOWN", "Parser", "Shared", "WebSocketDataQueue", "beyond"]
+__all__ = ["FRAGMENT", "PIECE", "UNKNOWN", "Parser", "Shared", "WebSocketDataQueue", "beyond", "piece"]
 
+# So many bytes are parsed at once, or what there is of one frame: what they bring is kept when somebody has to be
+# waited for, however little each is.
+PIECE = 4096
+LONGEST_HEADER = 14  # of a frame, with the mask
 # A frame that is a whole message begins with more than this: it has FIN, and an opcode.
 FRAGMENT = 0x80
 MASKED = 0x80  # the bit beside a frame's length
@@ -99,3 +103,9 @@ class Shared(Parser):
         """What has come is no message; what others send is another matter."""
         self._renew()
         super().set_exception(error, cause)
+
+
+def piece(data: bytes, at: int, own: Parser | None) -> int:
+    """How many bytes of `data` are parsed at once, from `at` on. `own` is the connection's own reader, if any."""
+    missing = LONGEST_HEADER + beyond(data[at : at + LONGEST_HEADER], 0) if own is None else own.missing
+    return max(missing, PIECE)

@@ -166,6 +166,21 @@ def test_a_quarter_of_the_window_in_bytes(size: int, due: bool) -> None:
     assert box.due(0.0, DELAY) is due
 
 
+@pytest.mark.parametrize(("share", "count", "size"), [(1.0, 4, 400), (0.75, 3, 300)])
+def test_or_a_part_of_it(share: float, count: int, size: int) -> None:
+    def due(*sizes: int) -> bool:
+        box = Inbox(WINDOW)
+        box.announce_by(share)
+        for number in sizes:
+            box.put("x", number, 0.0)
+        return box.due(0.0, DELAY)
+
+    assert due(*[0] * count)
+    assert not due(*[0] * (count - 1))
+    assert due(size)
+    assert not due(size - 1)
+
+
 def test_a_quarter_of_the_window_taken() -> None:
     box = inbox(0, 0, 0, 0)
     box.announced(4, 0)

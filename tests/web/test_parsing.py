@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from aiohttp import WebSocketError
 
-from realtime.web import lean
+from realtime.web import lean, parsing
 from realtime.web.parsing import UNKNOWN, Parser, Shared, beyond
 
 from ..patience import arrives, eventually
@@ -129,6 +129,7 @@ async def test_a_large_frame_that_came_whole_is_read_whole(monkeypatch: pytest.M
         recorder, _, writer = await served.connect()
         large, short = "x" * 1000, [str(at) for at in range(100)]
         monkeypatch.setattr(lean, "PIECE", 100)
+        monkeypatch.setattr(parsing, "PIECE", 100)
         monkeypatch.setattr(lean, "Parser", lambda max_size: pytest.fail("it was cut"))
         recorder.link.data_received(masked(TEXT, large.encode()))
         assert recorder.told[-1] == large
