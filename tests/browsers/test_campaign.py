@@ -137,6 +137,7 @@ FORGOTTEN = replace(LOST, code=4404)
         ),
         (LOST, LEFT, OUTAGE),
         (LOST, replace(LEFT, code=4408), OUTAGE),
+        (replace(LOST, code=4410), LEFT, Circumstances("leave", fair=False, brief=True)),  # left before the outage
         (FORGOTTEN, GONE, RESTART),
         (CLIENT, SERVER, RESTART),  # it had no session yet, and opened one at the new server
         (
@@ -209,6 +210,7 @@ def test_a_session_that_never_reached_the_server() -> None:
         (FORGOTTEN, LEFT, OUTAGE, "client: the session ended with 4404"),
         (FORGOTTEN, LEFT, RESTART, "server: the session ended with 4410"),
         (LOST, GONE, RESTART, "client: the session ended with 4411"),
+        (LOST, LEFT, Circumstances("leave", fair=False), "client: the session ended with 4411"),
         (LOST, LEFT, CALM, "client: the session ended with 4411 (), for which there was no reason"),
         (replace(CLIENT, code=4409), SERVER, CALM, "client: the session ended with 4409"),
         (CLIENT, replace(SERVER, code=1002), CALM, "server: the session ended with 1002"),

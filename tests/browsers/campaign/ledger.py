@@ -74,6 +74,13 @@ class Circumstances:
     end: End
     fair: bool
     """There was no fault, only a distance."""
+    brief: bool = False
+    """The server keeps sessions for less than faults last, as for an outage; though the page was left before that."""
+
+    @property
+    def lapses(self) -> bool:
+        """Whether a session may have been cut off for longer than it is kept."""
+        return self.brief or self.end == "outage"
 
     @property
     def asked(self) -> set[int]:
@@ -92,7 +99,7 @@ def judge(client: Account, servers: Sequence[Account], around: Circumstances) ->
         # long as a nonce lives is made by another, and the session of the first is never gone on with. A new server
         # knows nothing of it either.
         late = other.code == KILLED or (not around.fair and other.code == 4408)
-        if not late and (around.end != "outage" or other.code not in (4408, 4410, 4412)):
+        if not late and (not around.lapses or other.code not in (4408, 4410, 4412)):
             wrong.append(f"the server had another session for it, which ended with {other.code}")
         wrong += _order("server, before", other.received)
     wrong += [f"server: {problem}" for problem in server.problems]
@@ -144,7 +151,7 @@ def _codes(client: Account, server: Account, around: Circumstances) -> list[str]
     if server.asked:
         expected.add(SERVER_CODE)
     excused: set[int] = set()
-    if around.end == "outage":
+    if around.lapses:
         excused |= LOST | {4408}
     if not around.fair and not client.opened:
         excused |= {4411, 4408}

@@ -441,7 +441,7 @@ class _Run:
 
     def _judge(self, accounts: dict[str, Any]) -> None:
         end: End = self.plan.end if self._left is None else "leave"
-        around = Circumstances(end, self.plan.weather.fair)
+        around = Circumstances(end, self.plan.weather.fair, brief=self.plan.end == "outage")
         for name, told in accounts.items():
             client = _client(told)
             servers = self.books.accounts(name)
