@@ -9,7 +9,7 @@ export type Value =
 
 export interface EventOptions {
   /** Passed to the server's handler of `connect`, each time that the namespace is asked for. */
-  auth?: { readonly [member: string]: Json | undefined };
+  auth?: { readonly [member: string]: Json | undefined } | undefined;
   /** Milliseconds until a call fails that is not answered. 5,000 unless told; `Infinity`: it waits for as long as it takes. */
   timeout?: number;
 }

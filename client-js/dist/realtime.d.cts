@@ -17,29 +17,29 @@ export interface Options {
    * What may be used, most wanted first. Names are known to the default export only, which has all transports;
    * the named `Realtime` takes the objects that this module exports.
    */
-  transports?: readonly (TransportName | Transport)[];
+  transports?: readonly (TransportName | Transport)[] | undefined;
   /** Passed to the server's `authorize`; a function is asked whenever fresh data are needed. Where it throws the session ends with 4411. */
-  auth?: Json | (() => Json | PromiseLike<Json>);
+  auth?: Json | (() => Json | PromiseLike<Json>) | undefined;
   /** Open a new session when this one has ended and could not be resumed. */
-  reopen?: boolean;
+  reopen?: boolean | undefined;
   /** Move to a better transport when one gets through. */
-  upgrade?: boolean;
+  upgrade?: boolean | undefined;
   /** Bytes that may wait, as `bufferedAmount` counts them; `send()` throws above it. 16 MiB unless told. */
-  maxBuffered?: number;
+  maxBuffered?: number | undefined;
   /** Milliseconds that a WebSocket is ahead when a session is opened by two transports at once. 250 unless told. */
-  raceDelay?: number;
+  raceDelay?: number | undefined;
   /** Milliseconds until a transport that says nothing is given up. 5,000 unless told. */
-  attachTimeout?: number;
+  attachTimeout?: number | undefined;
   /** Milliseconds until a POST that is not answered is made again. 10,000 unless told. */
-  postTimeout?: number;
+  postTimeout?: number | undefined;
   /** Send cookies to other origins. True unless told. */
-  credentials?: boolean;
+  credentials?: boolean | undefined;
   /** What `cursors()` of this module returns: rooms with a history are gone on with where another session has ended. */
-  cursors?: RoomCursors;
+  cursors?: RoomCursors | undefined;
   /** `requests` of this module, where there may be no `XMLHttpRequest`. The default export has it without. */
-  requests?: Requests;
+  requests?: Requests | undefined;
   /** `durable` of this module, for sessions that outlive their server's process. The default export has it without. */
-  durable?: Durable;
+  durable?: Durable | undefined;
 }
 
 /** How sessions outlive their server's process. Its inside is private: pass it to `Options.durable`. */
@@ -70,10 +70,10 @@ export type State = "connecting" | "open" | "detached" | "draining" | "closing" 
 /** Why a transport was taken, or not. */
 export interface Verdict {
   readonly name: string;
-  readonly verdict: string;
+  readonly verdict: "taken" | "offered" | "demoted" | "refused";
   readonly reason: string;
   /** Seconds it took, where it was tried. */
-  readonly timing?: number;
+  readonly timing?: number | undefined;
 }
 
 // Events are the engine's own where it can make them, and say the same elsewhere.
@@ -227,6 +227,8 @@ export class Realtime {
    * @throws {TypeError} If more than `maxBuffered` bytes would wait.
    */
   send(data: Data): void;
+  /** As a WebSocket has it: newer declarations of that know no shared memory. */
+  send(data: string | BufferSource): void;
   /** Ends the session when everything was delivered. Codes: 1000 and 3000 to 4999. */
   close(code?: number, reason?: string): void;
   addEventListener<T extends keyof EventMap>(
@@ -268,4 +270,5 @@ export const all: readonly Transport[];
 
 /** `Realtime` with all transports. */
 declare const RealtimeWithAll: typeof Realtime;
+type RealtimeWithAll = Realtime;
 export default RealtimeWithAll;

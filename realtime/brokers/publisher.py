@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
+import os
 import random
 import secrets
 import threading
@@ -170,13 +171,15 @@ class _Outside:
 class BlockingPublisher:
     """A Publisher for code without an event loop: it has one, in a thread of its own. From any thread:
     `with realtime.BlockingPublisher("redis://…") as publisher: publisher.send("room", "text")`. Who waits for an answer
-    in another thread when the `with` is left gets a BrokerError.
+    in another thread when the `with` is left gets a BrokerError; so does a process that was forked off within the
+    `with`, where the thread is not: it makes a publisher of its own.
     """
 
     def __init__(self, broker: Stores | str, *, broker_timeout: float = 5.0) -> None:
         self._publisher = Publisher(broker, broker_timeout=broker_timeout)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._process = 0  # that has the thread
         self._lock = threading.Lock()  # held by who looks whether there is a loop, and begins something in it
 
     def configure_rooms(self, pattern: str, *, history: int = 0, ttl: float = 3600.0, presence: bool = False) -> None:
@@ -184,6 +187,9 @@ class BlockingPublisher:
         self._publisher.configure_rooms(pattern, history=history, ttl=ttl, presence=presence)
 
     def __enter__(self) -> BlockingPublisher:
+        if self._loop is not None:
+            raise BrokerError("this BlockingPublisher is within a `with` already: use it there, or make another")
+        self._process = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="realtime publisher", daemon=True)
         self._thread.start()
@@ -197,7 +203,7 @@ class BlockingPublisher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._loop is not None:
+        if self._loop is not None and self._process == os.getpid():
             try:
                 self._run(self._publisher.__aexit__(kind, error, trace))
             finally:
@@ -224,6 +230,9 @@ class BlockingPublisher:
         return BlockingIdentity(self._run, self._publisher.identity(identity))
 
     def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self._loop is not None and self._process != os.getpid():  # before the lock, which a fork may have left held
+            coroutine.close()
+            raise BrokerError("a fork takes no threads along: make a BlockingPublisher in the process that uses it")
         with self._lock:
             if self._loop is None:
                 coroutine.close()

@@ -46,11 +46,15 @@ class connect:  # noqa: N801 # used like a function, as in websockets
     received. (Where all `transports` open by a URL, which cursors must not be in, what is missing is told as a gap.)
     Where there are cookies or a log-in for the endpoint, in `headers` or in `http`, its own origin goes along as
     Origin, without which a server would not show them to its application. `http` is an aiohttp.ClientSession to use
-    (else one is made and closed).
+    (else one is made and closed): it brings a proxy (`proxy=`, or `trust_env=True` for HTTPS_PROXY), or an authority of
+    your own (`connector=aiohttp.TCPConnector(ssl=context)`).
     `upgrade=False` stays on the transport that opened first. Timeouts in seconds: `open_timeout` for opening as a
     whole, `attach_timeout` for one attempt, `post_timeout` for an uplink request, `close_timeout` for close().
     `max_size`, `max_queue` and `max_queue_size` bound what is received, `max_outbox` and `max_outbox_size` what waits
     to be acknowledged.
+
+    What leaves an `async for` by an exception, as Ctrl-C does, has Python close it only when no task runs any more, and
+    nothing can be sent: the server waits for the session to come back. `async with session:` inside it tells it.
 
     At an endpoint with `durable=True` the session goes on at another worker when its own is gone (`session.durable`); a
     store that has lost what this client has ends it with 4414, and `async for` opens another, as after every end.

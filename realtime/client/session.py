@@ -245,6 +245,9 @@ class ClientSession(BaseSession[ClientMachine]):
         if self._authorization.asks_here:
             check_close(code, reason)
             self._machine.end(4412, "closed while the server waits for auth data", self._now())
+        elif self._sender.was_cancelled:  # so asyncio.run() ends, before it closes the generator of an `async for`
+            check_close(code, reason)
+            self._machine.end(4412, "closed when its tasks had been cancelled", self._now())
         await super().close(code, reason)
         if self._machine.outcome is None:
             self._machine.end(4412, "the close was not acknowledged in time", self._now())

@@ -41,6 +41,11 @@ class Sender:
         """Sends whatever there is to say until the session is over."""
         self._task = self._context.spawn(self._run(), "uplink")
 
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether somebody else has cancelled it, as an event loop that ends does to all tasks."""
+        return self._task is not None and self._task.cancelling() > 0
+
     def network_changed(self) -> None:
         """What is under way may never be answered: it is repeated at once. Numbers make that safe."""
         if self._task is not None:

@@ -45,7 +45,7 @@ def _is_address(value: object) -> bool:
 
 
 _HEADERS = texts().or_none("none")
-_SECONDS = number(0, 4_000_000)  # more milliseconds than the wire has digits for
+_SECONDS = number(0, 3600)  # milliseconds, as other servers have them, would be hours, and no heart-beats at all
 
 _RULES: dict[str, Rule] = {
     "tcp": Rule(
@@ -53,7 +53,7 @@ _RULES: dict[str, Rule] = {
     ).or_none("no port"),
     "tls": instance("an ssl.SSLContext", ssl.SSLContext).or_none("none"),
     "heart_beat": Rule(
-        "two numbers of seconds, each from 0 to 4,000,000",
+        "two numbers of seconds, each from 0 to 3,600",
         lambda value: isinstance(value, (tuple, list)) and len(value) == 2 and all(map(_SECONDS.is_type, value)),
         lambda value: all(map(_SECONDS.fits, value)),
     ),

@@ -57,8 +57,10 @@ def _application(app: web.Application | Server) -> web.Application:
 class Clients:
     """Opens sessions with applications under test, and closes everything at the end of the `async with`.
 
-    async with realtime.testing.Clients() as client:
-        session = await client(app, "/realtime/chat", transports="polling")
+        async with realtime.testing.Clients() as client:
+            session = await client(app, "/realtime/chat", transports="polling")
+
+    In pytest the fixture `realtime_client` is one.
     """
 
     def __init__(self) -> None:

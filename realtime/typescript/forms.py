@@ -1,4 +1,4 @@
-"""One annotation as a type of TypeScript, and the interfaces that it needs.
+"""One annotation as a type of TypeScript, and the types with names that it needs.
 
 Which type it is depends on who writes the value. What a handler takes is what `events.annotations` lets through; what
 the server sends is what JSON makes of it, and there no class has a form.
@@ -17,7 +17,7 @@ from typing import Any, Literal, NoReturn, Union, get_args, get_origin
 
 from ..events.annotations import ANY_TUPLE, bare, is_alias, is_typeddict, required_members, unpacked
 from .schemas import Definition, Schemas
-from .text import BYTES_READ, BYTES_WRITTEN, NAME, interface, literal, many, member, row, type_name, union, unique
+from .text import BYTES_READ, BYTES_WRITTEN, NAME, literal, many, member, record, row, type_name, union, unique
 
 __all__ = ["Forms", "NoForm", "Side"]
 
@@ -47,12 +47,12 @@ _PLAIN: dict[type, Sequence[str]] = {
     type(None): ("null",),
 }
 _JSON = (str, int, float, bool, type(None))
-# An interface's name, as long as nobody knows what it will be: which thing's it is, and whether a page writes that.
+# A type's name, as long as nobody knows what it will be: which thing's it is, and whether a page writes that.
 _MARK = re.compile("\x01(\\d+)_([ps])\x01")
 
 
 class Forms:
-    """The types of annotations, and the interfaces that these need. `taken`: names that no interface can have."""
+    """The types of annotations, and the types with names that these need. `taken`: names that none of them can have."""
 
     def __init__(self, taken: Iterable[str]) -> None:
         self.imported: set[str] = set()  # of what the JavaScript client declares
@@ -132,7 +132,7 @@ class Forms:
         if issubclass(cls, enum.Enum):
             return [self._member(member, side) for member in cls]
         if is_typeddict(cls):
-            return [self._named(cls, side, cls.__name__, lambda: self._interface(cls, side))]
+            return [self._named(cls, side, cls.__name__, lambda: self._record(cls, side))]
         schema = _schema_of(cls)
         if schema is None and not dataclasses.is_dataclass(cls):
             raise NoForm(f"{cls.__qualname__} has no form in JSON")
@@ -142,7 +142,7 @@ class Forms:
                 " says what is in it"
             )
         if schema is None:
-            return [self._named(cls, side, cls.__name__, lambda: self._interface(cls, side))]
+            return [self._named(cls, side, cls.__name__, lambda: self._record(cls, side))]
         try:
             found = schema()
         except Exception as error:  # a class of theirs that has no schema
@@ -157,8 +157,8 @@ class Forms:
             raise NoForm(f"{value} is not written as JSON: make {type(value).__name__} a StrEnum, or an IntEnum")
         return literal(value.value)
 
-    def _interface(self, cls: Any, side: Side) -> str:
-        """What stands behind the name of a TypedDict's interface, or a dataclass's."""
+    def _record(self, cls: Any, side: Side) -> str:
+        """What stands behind the name of a TypedDict's type, or a dataclass's."""
         try:
             hints = typing.get_type_hints(cls, include_extras=True)
         except Exception as error:
@@ -173,7 +173,7 @@ class Forms:
             except NoForm as error:
                 raise NoForm(f"{cls.__qualname__}.{name}: {error}") from None
             lines.append(f"  {member(name)}{'' if name in required else '?'}: {shown};\n")
-        return interface(lines)
+        return record(lines)
 
     def _alias(self, alias: Any, side: Side) -> str:
         return f"type {NAME} = {self.of(alias.__value__, side)};\n"

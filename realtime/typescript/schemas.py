@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from .text import BYTES_WRITTEN, NAME, interface, literal, many, member, row, union
+from .text import BYTES_WRITTEN, NAME, literal, many, member, record, row, union
 
 __all__ = ["Definition", "Schemas"]
 
@@ -50,7 +50,7 @@ class Schemas:
         """The declaration of one of the classes. Raises ValueError for a schema that can't be said."""
         schema = self._definitions[json.loads(definition.said)[0]]
         if schema.get("type") == "object" and "properties" in schema:
-            return interface(self._members(schema, named))
+            return record(self._members(schema, named))
         return f"type {NAME} = {self._type(schema, named)};\n"
 
     def _definition(self, name: str) -> Definition:

@@ -13,10 +13,10 @@ __all__ = [
     "argument_names",
     "camel",
     "comment",
-    "interface",
     "literal",
     "many",
     "member",
+    "record",
     "row",
     "type_name",
     "union",
@@ -75,10 +75,13 @@ def row(items: Iterable[str], *, readonly: bool) -> str:
     return f"{'readonly ' if readonly else ''}[{', '.join(items)}]"
 
 
-def interface(lines: Iterable[str]) -> str:
-    """The declaration of an interface with these members, each a line; with none, it is the empty object's."""
+def record(lines: Iterable[str]) -> str:
+    """The declaration of a type with these members, each a line; with none, it is the empty object's.
+
+    A type and no interface: TypeScript takes an interface for no `Json` and no `Value`, which `auth` and arguments are.
+    """
     members = "".join(lines) or "  [member: string]: never;\n"
-    return f"interface {NAME} {{\n{members}}}\n"
+    return f"type {NAME} = {{\n{members}}};\n"
 
 
 def unique(wanted: str, taken: set[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -70,6 +71,20 @@ def test_a_blocking_publisher_that_cannot_begin_leaves_no_thread() -> None:
     with pytest.raises(BrokerError, match="there is none"), realtime.BlockingPublisher(Broker(fails)):
         pass
     assert set(threading.enumerate()) == before
+
+
+def test_a_blocking_publisher_is_one_of_one_process_and_entered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process that was forked off, which has no thread of it, whoever sent waited for ever."""
+    with realtime.BlockingPublisher(MemoryBroker()) as publisher:
+        with pytest.raises(BrokerError, match="within a `with` already"):
+            publisher.__enter__()
+        with monkeypatch.context() as forked:
+            forked.setattr(os, "getpid", lambda: -1)
+            for send in publisher.send, lambda room, text: publisher.identity(room).send(text):
+                with pytest.raises(BrokerError, match="a fork takes no threads along"):
+                    send("room", "text")
+            publisher.__exit__(None, None, None)  # which is the other process's affair
+        publisher.send("room", "text")
 
 
 async def test_a_publisher_that_is_cancelled_at_its_end_leaves_nothing_behind() -> None:

@@ -165,6 +165,17 @@ async def test_a_handshake_that_is_never_answered_blocks_nothing() -> None:
         await session.close()
 
 
+async def test_a_session_whose_tasks_were_all_cancelled_is_closed_at_once() -> None:
+    """So asyncio.run() ends, before the generator of an `async for`: after a Ctrl-C that took close_timeout."""
+    async with place() as (_, _, url):
+        session = await realtime.connect(url, close_timeout=3600.0)
+        tasks = {task for task in asyncio.all_tasks() if task.get_name().startswith("realtime client")}
+        for task in tasks:
+            task.cancel()
+        await arrives(session.close())  # they have not ended yet
+        assert session.close_code == 4412
+
+
 async def test_a_better_poll_that_is_refused_disturbs_nothing() -> None:
     """Only what has answered takes over: the poll in use is not given up for one that does not get through."""
     async with place() as (_, proxy, url):

@@ -297,6 +297,7 @@ async def test_sending_without_a_server() -> None:
         ({"tls": True, "tcp": ("localhost", 0)}, TypeError),
         ({"heart_beat": 10}, TypeError),
         ({"heart_beat": (-1, 0)}, realtime.LocalProtocolError),
+        ({"heart_beat": (10_000, 10_000)}, realtime.LocalProtocolError),
         ({"max_headers": 0}, realtime.LocalProtocolError),
         ({"ack_timeout": 0}, realtime.LocalProtocolError),
         ({"dead_letters": "/topic/x"}, realtime.LocalProtocolError),

@@ -15,7 +15,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-__all__ = ["UNDEFINED", "Read", "read_interfaces", "read_type"]
+__all__ = ["UNDEFINED", "Read", "read_type", "read_types"]
 
 UNDEFINED = object()
 
@@ -199,10 +199,10 @@ def read_type(text: str) -> Read:
     return _Reader(text, _KNOWN.__getitem__).whole()
 
 
-def read_interfaces(text: str) -> dict[str, Read]:
+def read_types(text: str) -> dict[str, Read]:
     """All that a text exports, by name."""
     found: dict[str, Read] = {}
-    parts: dict[str, str] = dict(re.findall(r"^export interface (\w+) (\{\n.*?^\})$", text, re.MULTILINE | re.DOTALL))
+    parts: dict[str, str] = dict(re.findall(r"^export type (\w+) = (\{\n.*?^\});$", text, re.MULTILINE | re.DOTALL))
     parts |= dict(re.findall(r"^export type (\w+) = (.*);$", text, re.MULTILINE))
 
     def named(name: str) -> Read:

@@ -269,7 +269,7 @@ def test_a_class_with_a_name_that_is_taken() -> None:
     text = written(events)
     assert "\n  x(what: ChatSent2): ChatSent2;\n" in text
     assert "\n/** What `auth` is there. */\nexport type ChatAuth = ChatSent2;\n" in text
-    assert text.endswith("\nexport interface ChatSent2 {\n  a: number;\n}\n")
+    assert text.endswith("\nexport type ChatSent2 = {\n  a: number;\n};\n")
 
 
 def test_no_auth() -> None:

@@ -22,7 +22,7 @@ from realtime.typescript.forms import Forms, NoForm, Side
 
 from ..events.test_annotations import RIGHT, WRONG, Chain, Color, Point, Tree, User
 from .compiler import Compiler, needs_compiler
-from .model import JSON, Read, read_interfaces
+from .model import JSON, Read, read_types
 
 Key = NewType("Key", str)
 
@@ -147,7 +147,7 @@ def form(annotation: Any, side: Side = Side.TAKEN) -> str:
 
 def read(annotation: Any) -> Read:
     """What the type of an annotation allows."""
-    return read_interfaces(text_of(annotation))["It"]
+    return read_types(text_of(annotation))["It"]
 
 
 def takes(annotation: Any, value: Any) -> bool:
@@ -229,14 +229,14 @@ def test_keys_of_what_is_sent() -> None:
     assert form(typing.NoReturn, Side.SENT) == "never"
 
 
-def test_interfaces() -> None:
+def test_records() -> None:
     assert text_of(list[Odd_names] | User).partition("\n\n")[2] == (
-        'export interface Odd_names {\n  "a b": string;\n  "a-b"?: number;\n  "é": boolean;\n}\n'
-        "\nexport interface User {\n  name: string;\n  age?: number;\n  tags?: readonly string[];\n"
-        "  point?: Point | null;\n}\n"
-        "\nexport interface Point {\n  x: number;\n  label?: string;\n}\n"
+        'export type Odd_names = {\n  "a b": string;\n  "a-b"?: number;\n  "é": boolean;\n};\n'
+        "\nexport type User = {\n  name: string;\n  age?: number;\n  tags?: readonly string[];\n"
+        "  point?: Point | null;\n};\n"
+        "\nexport type Point = {\n  x: number;\n  label?: string;\n};\n"
     )
-    assert text_of(Nothing).endswith("export interface Nothing {\n  [member: string]: never;\n}\n")
+    assert text_of(Nothing).endswith("export type Nothing = {\n  [member: string]: never;\n};\n")
 
 
 def test_what_differs_has_two_names() -> None:
@@ -244,11 +244,11 @@ def test_what_differs_has_two_names() -> None:
     written, read = forms.of(Outer | Same, Side.TAKEN), forms.of(Outer | Same, Side.SENT)
     assert forms.finish(f"{written}; {read}\n") == (
         "OuterInput | Same2; Outer | Same2\n"
-        "\nexport interface OuterInput {\n  inner: InnerInput;\n}\n"
-        "\nexport interface InnerInput {\n  items: readonly number[];\n}\n"
-        "\nexport interface Same2 {\n  number: number;\n}\n"
-        "\nexport interface Outer {\n  inner: Inner;\n}\n"
-        "\nexport interface Inner {\n  items: number[];\n}\n"
+        "\nexport type OuterInput = {\n  inner: InnerInput;\n};\n"
+        "\nexport type InnerInput = {\n  items: readonly number[];\n};\n"
+        "\nexport type Same2 = {\n  number: number;\n};\n"
+        "\nexport type Outer = {\n  inner: Inner;\n};\n"
+        "\nexport type Inner = {\n  items: number[];\n};\n"
     )
 
 
@@ -256,7 +256,7 @@ def test_classes_of_the_same_name() -> None:
     typed_dict: Any = TypedDict
     classes = (Same, typed_dict("Same", {"text": str}), list[Same])
     assert text_of(tuple.__class_getitem__(classes)).startswith(
-        "export type It = readonly [Same, Same2, readonly Same[]];\n\nexport interface Same {\n  number: number;\n}\n"
+        "export type It = readonly [Same, Same2, readonly Same[]];\n\nexport type Same = {\n  number: number;\n};\n"
     )
 
 
@@ -290,19 +290,19 @@ def test_aliases() -> None:
 
 def test_what_packages_say() -> None:
     assert text_of(Shape).partition("\n\n")[2] == (
-        'export interface Shape {\n  type: "Shape";\n  isIt: boolean;\n'
-        "  tagged?: readonly [number, Tagged] | null;\n}\n"
+        'export type Shape = {\n  type: "Shape";\n  isIt: boolean;\n'
+        "  tagged?: readonly [number, Tagged] | null;\n};\n"
         '\nexport type Tagged = readonly ["tagged", number, (2 | "x")?];\n'
     )
     assert text_of(Model).partition("\n\n")[2] == (
-        "export interface Model {\n"
+        "export type Model = {\n"
         "  own: Color;\n"
         "  inner?: readonly Model[];\n"
         '  "the other"?: number | null;\n'
         "  data?: ArrayBuffer | ArrayBufferView;\n"
         "  anything?: Value;\n"
         "  pair?: readonly [number, string];\n"
-        '}\n\nexport type Color = "red" | 1;\n'
+        '};\n\nexport type Color = "red" | 1;\n'
     )
 
 

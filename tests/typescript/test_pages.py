@@ -12,7 +12,7 @@ from . import app
 from .compiler import Compiler, needs_compiler
 
 BEGIN = """
-import Realtime from "aiohttp-realtime";
+import Realtime, { type Json } from "aiohttp-realtime";
 import { events } from "aiohttp-realtime/events";
 import type {
   ChatHeard, ChatSent, ChatAuth, ChatAdminHeard, ChatAdminSent, ChatGameHeard, ChatGameSent,
@@ -45,6 +45,7 @@ const [count, color] = await chat.call("order", order);
 same<number>(count);
 same<"red" | "blue">(color);
 const user: User = { name: "ada", friends: [{ name: "bob" }] };
+const json: Json = user; // what has a name is JSON, too: `auth`, and an argument of any type
 same<void>(await chat.call("book", { row: 1, picture: new Uint8Array(1) }, user));
 same<ArrayBuffer>(await chat.call("upload", "a.png", new ArrayBuffer(1)));
 (await chat.call("anything", [1, { a: new Uint8Array(2) }])).of.any.kind;

@@ -32,8 +32,8 @@ def form(schema: Any) -> str:
     asked: list[Definition] = []
     schemas.root(noting(asked))
     body = schemas.body(asked[0], noting(asked))
-    assert body.startswith(f"interface {NAME} {{\n  it?: ")
-    return body.removeprefix(f"interface {NAME} {{\n  it?: ").removesuffix(";\n}\n")
+    assert body.startswith(f"type {NAME} = {{\n  it?: ")
+    return body.removeprefix(f"type {NAME} = {{\n  it?: ").removesuffix(";\n};\n")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_references() -> None:
     found: list[Definition] = []
     named = noting(found)
     assert schemas.root(named) == "a"
-    assert schemas.body(found[0], named) == f"interface {NAME} {{\n  b?: The other;\n  a?: a;\n}}\n"
+    assert schemas.body(found[0], named) == f"type {NAME} = {{\n  b?: The other;\n  a?: a;\n}};\n"
     assert found[2] == found[0]
     assert schemas.body(found[1], named) == f"type {NAME} = readonly a[];\n"
 

@@ -2,7 +2,7 @@
 
 import realtime = require("aiohttp-realtime");
 
-const session: realtime.Realtime = new realtime.default("/realtime/chat", { transports: ["websocket"] });
+const session: realtime.default = new realtime.default("/realtime/chat", { transports: ["websocket"] });
 const other: typeof realtime.Realtime = realtime.Realtime;
 const options: realtime.Options = { transports: [realtime.jsonp] };
 // @ts-expect-error: the module is not the class

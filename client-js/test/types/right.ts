@@ -33,6 +33,8 @@ const session = new Realtime("/realtime/chat", { transports: [websocket, long_po
 const whole: Realtime = new All(new URL("wss://example.org/realtime/chat"), options);
 const every: readonly Transport[] = [websocket, sse, xhr_streaming, multipart, htmlfile, long_polling, polling, jsonp];
 new All("/realtime/chat");
+let held: All | null = whole; // the default export is a type, too
+new All("/realtime/chat", { auth: undefined, reopen: undefined, raceDelay: undefined, cursors: undefined });
 new Realtime("/realtime/chat", { transports: all });
 new Realtime("/realtime/chat", { transports: every, auth: "token" });
 new Realtime("/realtime/chat", { transports: every, auth: () => ({ token: "secret" }) });
@@ -84,7 +86,7 @@ if (session.readyState === Realtime.OPEN && session.readyState === session.OPEN)
 const constants: [0, 1, 2, 3] = [All.CONNECTING, All.OPEN, All.CLOSING, All.CLOSED];
 for (const { name, verdict, reason, timing = 0 } of session.negotiation) console.log(name, verdict, reason, timing + 1);
 const waiting: (string | ArrayBuffer)[] = session.unacknowledged;
-console.log(session.transport, session.state, session.bufferedAmount + 1, constants, waiting);
+console.log(held, session.transport, session.state, session.bufferedAmount + 1, constants, waiting);
 console.log(session.protocol, session.extensions, session instanceof Realtime);
 
 // Where a WebSocket, or its class, is asked for.
@@ -99,6 +101,9 @@ interface WebSocketCtor {
   readonly CLOSED: number;
 }
 const ctor: WebSocketCtor = Realtime;
+/** As newer declarations of the DOM have it. */
+const sender: { send(data: string | Blob | BufferSource): void } = session;
+session.send(new Uint8Array(new SharedArrayBuffer(1)));
 new Realtime("/realtime/chat", []);
 new Realtime("/realtime/chat", ["mqtt"]);
 new Realtime("/realtime/chat", "mqtt");
@@ -110,4 +115,4 @@ session.addEventListener("open", () => {}, { signal: new AbortController().signa
 session.addEventListener("custom", (event: Event) => event.type);
 session.removeEventListener("custom", () => {}, true);
 const kept: boolean = session.dispatchEvent(new Event("custom"));
-console.log(socket, make, ctor, kept);
+console.log(socket, make, ctor, sender, kept);

@@ -56,6 +56,8 @@ session.negotiation.pop();
 session.binaryType = "nodebuffer";
 // @ts-expect-error: no such state
 session.state === "reconnecting";
+// @ts-expect-error: no such verdict
+session.negotiation[0].verdict === "failed";
 // @ts-expect-error: no such member
 session.reconnect();
 // @ts-expect-error: cursors are kept by the session
