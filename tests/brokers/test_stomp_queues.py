@@ -476,3 +476,41 @@ async def test_what_is_refused_for_good_may_be_there_from_the_time_before(unansw
     with pytest.raises(BrokerError, match="no room") as raised:
         await queues.put(QUEUE, {}, b"x")
     assert raised.value.maybe_sent is unanswered
+
+
+@pytest.mark.parametrize("broker", ["memory"], indirect=True)
+async def test_who_has_no_room_is_not_asked_for_each_message(workers: Workers) -> None:
+    """But once, and again when it says that it may have some."""
+    place, asked = await started(workers), 0
+
+    class Asked:
+        left = 0
+
+        @property
+        def room(self) -> int:
+            nonlocal asked
+            asked += 1
+            return self.left
+
+        def take(self, parcel: Parcel) -> bool:
+            self.left -= 1
+            taken.append(parcel)
+            return True
+
+    queues, taken = queues_of(place), list[Parcel]()
+    many = [Asked() for _ in range(200)]
+    for one in many:
+        await queues.subscribe(QUEUE, one)
+    free, given = many[77], 20
+    await eventually(lambda: asked >= len(many))
+    asked = 0
+    for number in range(given):
+        await queues.put(QUEUE, {}, b"x")
+        free.left = 1
+        queues.ready(QUEUE, free)
+        await eventually(lambda: len(taken) == number + 1)  # noqa: B023 # in this turn
+        queues.settle(taken[-1], accepted=True)
+    assert asked <= 4 * given
+    for one in many:
+        queues.unsubscribe(QUEUE, one)
+    await eventually(lambda: not len(queues))
