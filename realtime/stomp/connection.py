@@ -40,7 +40,7 @@ from ..protocols.layers.stomp.messages import error
 from ..session import Session
 from .bound import Bound, StompClient
 from .destinations import Kind, kind_of, own_room
-from .members import QueueMember, TopicMember, never_sent
+from .members import QueueMember, TopicMember
 from .messages import StompMessage, body_of, written
 from .queues import Parcel
 from .schedule import Schedule
@@ -233,8 +233,13 @@ class StompConnection:
         self._ready()
 
     def _settle(self, act: Settle) -> None:
-        settled = self.conversation.deliveries.settle(act.number)
+        deliveries = self.conversation.deliveries
+        found = deliveries.find(act.number)
+        member = None if found is None else self._members.get(found[0])
+        settled = deliveries.settle(act.number)
         for parcel in settled:
+            if parcel is not None and isinstance(member, QueueMember):
+                member.settled = max(member.settled, parcel.place)
             if parcel is not None:
                 self.bound.queues.settle(parcel, accepted=act.accepted)
         if settled:
@@ -295,15 +300,14 @@ class StompConnection:
         self._schedule.stop()
         self._leave_all()
         over = self.session._machine.outcome is not None
-        parcels = [parcel for parcel in self.conversation.deliveries.drop_all() if parcel is not None]
+        queues = [member for member in self._members.values() if isinstance(member, QueueMember)]
+        for member in queues if over else ():
+            member.count()
+        self._return(tuple(self.conversation.deliveries.drop_all()))
         if over:
-            never_sent(self.session, parcels)
-        self._return(parcels)
-        if over:
-            members, self._members = self._members, {}
-            for member in members.values():
-                if isinstance(member, QueueMember):
-                    member.give_back(over=True)
+            self._members = {}
+            for member in queues:
+                member.give_back(over=True)
 
     def _leave_all(self) -> None:
         """It is subscribed to nothing any more."""

@@ -19,7 +19,7 @@ from .bound import Bound
 from .messages import headers_of, written
 from .queues import Parcel
 
-__all__ = ["Home", "QueueMember", "TopicMember", "never_sent"]
+__all__ = ["Home", "QueueMember", "TopicMember"]
 
 # A client's wish for fewer messages at a time than it may have unacknowledged.
 PREFETCH = "prefetch-count"
@@ -157,6 +157,7 @@ class QueueMember:
         # In mode "auto": what may not have been sent yet, by what it is sent as.
         self._sent: dict[Outgoing, Parcel] = {}
         self.over: bool = False
+        self.settled: int = 0  # the highest place of what its client has acknowledged, or refused
 
     @property
     def room(self) -> int:
@@ -246,18 +247,27 @@ class QueueMember:
         Otherwise all will be sent."""
         kept = self._unsent() if over else set()
         sent, self._sent = self._sent, {}
-        never_sent(self._home.session, sent.values() if over else ())
+        self._count([parcel for message, parcel in sent.items() if message in kept])
         for message, parcel in sent.items():
             self._home.bound.queues.settle(parcel, accepted=message not in kept)
 
+    def count(self) -> None:
+        """The session is over: how often what is not acknowledged counts as given. What was never written does not."""
+        self._count([each for each in self._home.conversation.deliveries.of(self.subscription) if each is not None])
 
-def never_sent(session: Session, parcels: Iterable[Parcel]) -> None:
-    """A session is over: what of these it never has written does not count as given."""
-    outbox = session._machine.outbox
-    written = outbox.appended - sum(item.kind != DROPPED for item in outbox.waiting)
-    for parcel in parcels:
-        if parcel.place > written:
-            parcel.attempts -= 1
+    def _count(self, parcels: Iterable[Parcel]) -> None:
+        """These may have been on their way when the session was cut: what is behind all that its client has
+        acknowledged, but for the first of that, counts once, however often that happens."""
+        outbox = self._home.session._machine.outbox
+        written = outbox.appended - sum(item.kind != DROPPED for item in outbox.waiting)
+        first = True
+        for parcel in parcels:
+            if parcel.place > written:
+                parcel.attempts -= 1
+            elif parcel.place > self.settled:
+                if not first:
+                    parcel.attempts = max(1, parcel.attempts - 1)
+                first = False
 
 
 def _prefetch(subscription: Subscription, most: int) -> int:

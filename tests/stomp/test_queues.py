@@ -277,6 +277,32 @@ async def test_what_was_never_sent_was_never_given() -> None:
         assert "redelivered" not in (await sender.expect("MESSAGE", n="1")).headers
 
 
+@pytest.mark.parametrize("kind", ["websocket", "native"])
+async def test_what_a_client_has_not_come_to_counts_once_however_often_it_is_cut_off(kind: str) -> None:
+    """Each takes one of those that it is given, and is cut off. None is lost, but the one that nobody ever takes."""
+    async with stomping(realtime.STOMP(max_deliveries=3, dead_letters="/queue/dead")) as place:
+        sender = await connected(place)
+        await put(sender, *"123456")
+
+        async def cut(*bodies: str, acks: int = 1) -> None:
+            before = set(place.rt.sessions)
+            one = await connected(place, kind)
+            (session,) = set(place.rt.sessions) - before
+            await one.send("SUBSCRIBE", {"id": "0", "destination": "/queue/a", "ack": "client-individual"})
+            given = [await one.expect("MESSAGE", n=n) for n in bodies]
+            for message in given[:acks]:
+                await one.done("ACK", about(message, "1.2"))
+            session._machine.end(1006, "", session._now())
+            await eventually(lambda: session.closed)
+
+        for left in range(6, 2, -1):
+            await cut(*"123456"[-left:])
+        await cut("5", "6", acks=0)
+        assert held(place, "/queue/dead") == 1
+        await cut("6")
+        assert held(place) == 0
+
+
 async def test_selectors_are_refused() -> None:
     async with stomping() as place:
         one = await connected(place)
