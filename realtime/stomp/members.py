@@ -16,6 +16,7 @@ from ..protocols.layers.stomp.frames import V12
 from ..protocols.layers.stomp.messages import own_part, shared_part
 from ..session import Session
 from .bound import Bound
+from .guarded import GuardedQueues
 from .messages import headers_of, written
 from .queues import Parcel
 
@@ -31,6 +32,7 @@ class Home(Protocol):
     """The connection of a client, which its subscriptions share."""
 
     bound: Bound
+    queues: GuardedQueues
     session: Session
     conversation: Conversation[Parcel | None]
 
@@ -198,7 +200,7 @@ class QueueMember:
         if machine.unfit(message):  # bytes, for who takes text alone
             if number is not None:
                 deliveries.withdraw(number)
-            home.bound.queues.refuse(parcel)
+            home.queues.refuse(parcel)
             return True
         if number is None:
             self._sent[message] = parcel
@@ -222,7 +224,7 @@ class QueueMember:
             self._forget_sent()
             if self._sent:
                 self._ask()
-            self._home.bound.queues.ready(self.subscription.destination, self)
+            self._home.queues.ready(self.subscription.destination, self)
 
     def _forget_sent(self) -> None:
         """Settles what the client's session has sent; looks at it only when much of it may be that."""
@@ -231,7 +233,7 @@ class QueueMember:
             for message, parcel in tuple(self._sent.items()):
                 if message not in kept:
                     del self._sent[message]
-                    self._home.bound.queues.settle(parcel, accepted=True)
+                    self._home.queues.settle(parcel, accepted=True)
 
     def _unsent(self) -> set[Outgoing]:
         outbox = self._home.session._machine.outbox
@@ -240,7 +242,7 @@ class QueueMember:
     def end(self) -> None:
         """The subscription has ended: it is given no more."""
         self.over = True
-        self._home.bound.queues.unsubscribe(self.subscription.destination, self)
+        self._home.queues.unsubscribe(self.subscription.destination, self)
 
     def give_back(self, *, over: bool) -> None:
         """In mode "auto": where its session is over, what was not sent by then is for others, and the rest was taken.
@@ -249,7 +251,7 @@ class QueueMember:
         sent, self._sent = self._sent, {}
         self._count([parcel for message, parcel in sent.items() if message in kept])
         for message, parcel in sent.items():
-            self._home.bound.queues.settle(parcel, accepted=message not in kept)
+            self._home.queues.settle(parcel, accepted=message not in kept)
 
     def count(self) -> None:
         """The session is over: how often what is not acknowledged counts as given. What was never written does not."""
