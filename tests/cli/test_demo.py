@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import sys
 from contextlib import AsyncExitStack
 
@@ -145,14 +144,12 @@ async def test_several_workers_and_their_broker_are_given_together(arguments: li
     assert sentence in err.splitlines()[-1]
 
 
-async def test_a_broker_that_is_not_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    url = f"redis://:not-for-any-log@127.0.0.1:{port}"
+async def test_a_broker_that_is_not_there(unused_tcp_port: int) -> None:
+    url = f"redis://:not-for-any-log@127.0.0.1:{unused_tcp_port}"
     code, out, err = await run("demo", "--port", 0, "--workers", 2, "--broker", url)
     assert (code, out) == (1, "")
     why, refusal = err.splitlines()
-    assert f"cannot reach Redis at redis://127.0.0.1:{port}" in why
+    assert f"cannot reach Redis at redis://127.0.0.1:{unused_tcp_port}" in why
     assert refusal.startswith("realtime: the broker: no answer ")
     assert "not-for-any-log" not in err
 

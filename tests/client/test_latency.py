@@ -79,11 +79,16 @@ async def everywhere(scenarios: dict[Scenario, list[dict[str, Any]]]) -> None:
             error.add_note(f"{getattr(scenario, '__name__', scenario)} at {where}, {case}")
             raise
 
-    async with within("scenarios at every distance", 5 * PATIENCE), asyncio.TaskGroup() as group:
-        for scenario, cases in scenarios.items():
-            for case in cases:
-                for latency, jitter in DISTANCES:
-                    group.create_task(one(scenario, case, latency, jitter))
+    runs = [
+        one(scenario, case, latency, jitter)
+        for scenario, cases in scenarios.items()
+        for case in cases
+        for latency, jitter in DISTANCES
+    ]
+    async with within("scenarios at every distance", 5 * PATIENCE):
+        ends = await asyncio.gather(*runs, return_exceptions=True)  # one that fails leaves the others to end
+    if failed := [end for end in ends if isinstance(end, Exception)]:
+        raise ExceptionGroup("of the scenarios at every distance", failed)
 
 
 def complete(place: Far, session: realtime.ClientSession, report: Report) -> None:
@@ -141,11 +146,11 @@ async def moves(place: Far, options: dict[str, Any]) -> None:
     """The session changes its transport while messages travel both ways."""
     report = Report()
     async with place.connect("exchange", transports=[*ALL], upgrade=False) as session:
-        exchanging = asyncio.ensure_future(exchange(session, COUNT, report))
-        for transport in options["route"]:
-            await session.switch(transport)
-            assert session.transport == transport
-        await exchanging
+        async with asyncio.TaskGroup() as group:
+            group.create_task(exchange(session, COUNT, report))
+            for transport in options["route"]:
+                await session.switch(transport)
+                assert session.transport == transport
         await session.flush()
     complete(place, session, report)
 

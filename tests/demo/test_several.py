@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -158,11 +157,9 @@ async def test_two_demos_over_one_broker_know_nothing_of_each_other(redis: Serve
     assert numbers == list(range(numbers[0], numbers[0] + 3))
 
 
-async def test_without_a_broker_that_answers_it_does_not_start() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+async def test_without_a_broker_that_answers_it_does_not_start(unused_tcp_port: int) -> None:
     with pytest.raises(realtime.BrokerError):
-        async with Several(2, f"redis://127.0.0.1:{port}"):
+        async with Several(2, f"redis://127.0.0.1:{unused_tcp_port}"):
             pass
 
 
