@@ -5,9 +5,10 @@ Until the client has been told that it is in, what is sent to it waits: no event
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from ..core.errors import LocalProtocolError, SendBufferFull, SessionClosed
 from ..core.frames import Group, Outgoing, RoomItem
@@ -24,6 +25,8 @@ from .namespace import Namespace
 from .rooms import event_contents, event_group, everybody, message_group, room_name
 
 __all__ = ["EventSession", "Home"]
+
+AS_JSON = ("utf-8", "surrogatepass")  # which may hold halves of characters
 
 
 class Home(Protocol):
@@ -45,8 +48,7 @@ class Home(Protocol):
 
 
 class EventSession:
-    """One client in one namespace: what a handler of events is given. `session` is what carries it, which all
-    namespaces of the client share."""
+    """One client in one namespace: what a handler of events is given. `session` carries all namespaces of a client."""
 
     __slots__ = (
         "__weakref__",
@@ -59,8 +61,8 @@ class EventSession:
         "_listeners",
         "_middlewares",
         "_namespace",
+        "_raw_auth",
         "_told",
-        "auth",
         "id",
         "namespace",
         "recovered",
@@ -71,9 +73,9 @@ class EventSession:
         self.session: Session = session
         self.id: str = secrets.token_urlsafe(15)  # another in each namespace; its client knows it
         self.namespace: str = name  # the name of that
-        self.auth: dict[str, Any] = auth  # what the client gave when it came in
         self.recovered: bool = False  # whether it goes on where it was, after its connection was lost
         self._home = home
+        self._raw_auth = _packed(auth)
         self._namespace = namespace
         # The namespace's own, to which others may yet be added: each event asks for them.
         self._listeners: Listeners = namespace._listeners
@@ -91,6 +93,11 @@ class EventSession:
         if self._data is None:
             self._data = {}
         return self._data
+
+    @property
+    def auth(self) -> dict[str, Any]:
+        """What the client gave when it came in. Parsed anew each time it is asked for, and not kept."""
+        return {} if self._raw_auth is None else cast(dict[str, Any], json.loads(self._raw_auth.decode(*AS_JSON)))
 
     @property
     def identity(self) -> str | None:
@@ -115,8 +122,7 @@ class EventSession:
     @property
     def _in(self) -> bool:
         """Whether it has been told that it is in, where it is now or was last."""
-        keeping = self._keeping
-        return self._early is None and (keeping is None or keeping.live or keeping.absence is not None)
+        return self._early is None and (self._keeping is None or self._keeping.live or self._is_away)
 
     @property
     def _lead(self) -> tuple[Any, ...]:
@@ -304,7 +310,7 @@ class EventSession:
 
     def _move(self, home: Home, session: Session, auth: dict[str, Any]) -> None:
         """Its client is back, in this session."""
-        self._home, self.session, self.auth, self.recovered = home, session, auth, True
+        self._home, self.session, self._raw_auth, self.recovered = home, session, _packed(auth), True
 
     # -- coming and going --------------------------------------------------------------------------------------------
 
@@ -334,6 +340,11 @@ def _group_of(item: RoomItem) -> Group:
     """The event that a message of a room is."""
     assert isinstance(item.plain, Group)
     return item.plain
+
+
+def _packed(auth: dict[str, Any]) -> bytes | None:
+    """Auth data as they are kept: parsed they may be 25 times as large. None for none."""
+    return json.dumps(auth, ensure_ascii=False, separators=(",", ":")).encode(*AS_JSON) if auth else None
 
 
 def _as_event(namespace: str, item: RoomItem) -> RoomItem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from ..core.errors import LocalProtocolError
 from ..core.settings import Rule, check, having, instance, number, shown, texts, whole
 from ..endpoint import Endpoint, check_coroutine, check_takes
 from ..hub import Hub
+from ..loops import ends
 from ..protocols.dialects import speaking
 from ..protocols.layers.stomp.conversation import Limits
 from ..protocols.layers.stomp.handshake import HeartBeat
@@ -25,6 +27,8 @@ from .queues import MemoryQueues, Queues
 from .shared_queues import SharedQueues
 
 __all__ = ["STOMP"]
+
+log: logging.Logger = logging.getLogger("realtime.server")
 
 C = TypeVar("C", bound=Called)
 X = TypeVar("X", bound=Callable[[StompClient], Awaitable[str | None]])
@@ -266,7 +270,12 @@ class STOMP:
 
     async def _close(self) -> None:
         """The server shuts down, and the sessions have ended."""
-        await self._bound.queues.close()
+        try:
+            await self._bound.queues.close()
+        except BaseException as raised:
+            if ends(raised):
+                raise
+            log.exception("the queues of the endpoint %r raised when they were closed", self._bound.path)
 
     async def __call__(self, session: Session) -> None:
         """Speaks with the client of one session: what the server calls."""

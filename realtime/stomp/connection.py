@@ -40,7 +40,8 @@ from ..protocols.layers.stomp.messages import error
 from ..session import Session
 from .bound import Bound, StompClient
 from .destinations import Kind, kind_of, own_room
-from .members import QueueMember, TopicMember, never_sent
+from .guarded import GuardedQueues
+from .members import QueueMember, TopicMember
 from .messages import StompMessage, body_of, written
 from .queues import Parcel
 from .schedule import Schedule
@@ -50,6 +51,7 @@ __all__ = ["StompConnection"]
 log: logging.Logger = logging.getLogger("realtime.session")
 
 SERVER = "realtime"
+FAILED = "the server failed to process this frame"
 SHOWN = 64
 
 
@@ -58,6 +60,7 @@ class StompConnection:
 
     def __init__(self, bound: Bound, session: Session) -> None:
         self.bound: Bound = bound
+        self.queues: GuardedQueues = GuardedQueues(bound)
         self.session: Session = session
         self.conversation: Conversation[Parcel | None] = Conversation(bound.limits)
         sizes = bound.sizes
@@ -138,7 +141,7 @@ class StompConnection:
             raise raised
         else:
             log.error("a STOMP handler of session %s raised", self.session.label, exc_info=raised)
-            self.fail(1011, "the server failed to process this frame", receipt)
+            self.fail(1011, FAILED, receipt)
 
     async def _connect(self, asked: Connect) -> None:
         headers = {name: value for name, value in asked.headers.items() if name != "passcode"}
@@ -165,6 +168,7 @@ class StompConnection:
                 await self.bound.check(client, "send", act.destination)
             elif isinstance(act, Subscribe):
                 await self.bound.check(client, "subscribe", act.subscription.destination)
+        self.queues.failed = False
         for act in acts:
             if isinstance(act, Send):
                 await self._send(client, act)
@@ -175,6 +179,9 @@ class StompConnection:
             elif isinstance(act, Settle):
                 self._settle(act)
             await self._pace.step()
+        if self.queues.failed:
+            self.fail(1011, FAILED, receipt)
+            return
         if receipt is not None:
             await self._say(Frame("RECEIPT", {"receipt-id": receipt}))
         if acts and isinstance(acts[-1], Leave):
@@ -212,7 +219,11 @@ class StompConnection:
         kind = kind_of(destination)
         if kind is Kind.QUEUE:
             consumer = self._members[subscription] = QueueMember(self, subscription)
-            await self.bound.queues.subscribe(destination, consumer)
+            try:
+                await self.bound.queues.subscribe(destination, consumer)
+            finally:
+                if consumer.over:  # its session has ended meanwhile
+                    consumer.end()
             return
         if kind is Kind.APP:
             raise LocalProtocolError(f"nothing is sent to {destination[:SHOWN]!r}: it is a handler's")
@@ -233,10 +244,15 @@ class StompConnection:
         self._ready()
 
     def _settle(self, act: Settle) -> None:
-        settled = self.conversation.deliveries.settle(act.number)
+        deliveries = self.conversation.deliveries
+        found = deliveries.find(act.number)
+        member = None if found is None else self._members.get(found[0])
+        settled = deliveries.settle(act.number)
         for parcel in settled:
+            if parcel is not None and isinstance(member, QueueMember):
+                member.settled = max(member.settled, parcel.place)
             if parcel is not None:
-                self.bound.queues.settle(parcel, accepted=act.accepted)
+                self.queues.settle(parcel, accepted=act.accepted)
         if settled:
             self._ready()
 
@@ -244,7 +260,7 @@ class StompConnection:
         """There is room for more messages of queues, whichever subscription it was that had taken it."""
         for member in tuple(self._members.values()):
             if isinstance(member, QueueMember):
-                self.bound.queues.ready(member.subscription.destination, member)
+                self.queues.ready(member.subscription.destination, member)
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
@@ -295,15 +311,14 @@ class StompConnection:
         self._schedule.stop()
         self._leave_all()
         over = self.session._machine.outcome is not None
-        parcels = [parcel for parcel in self.conversation.deliveries.drop_all() if parcel is not None]
+        queues = [member for member in self._members.values() if isinstance(member, QueueMember)]
+        for member in queues if over else ():
+            member.count()
+        self._return(tuple(self.conversation.deliveries.drop_all()))
         if over:
-            never_sent(self.session, parcels)
-        self._return(parcels)
-        if over:
-            members, self._members = self._members, {}
-            for member in members.values():
-                if isinstance(member, QueueMember):
-                    member.give_back(over=True)
+            self._members = {}
+            for member in queues:
+                member.give_back(over=True)
 
     def _leave_all(self) -> None:
         """It is subscribed to nothing any more."""
@@ -317,7 +332,7 @@ class StompConnection:
         """These are for others."""
         for parcel in parcels:
             if parcel is not None:
-                self.bound.queues.settle(parcel, accepted=False)
+                self.queues.settle(parcel, accepted=False)
 
     def given(self, number: int) -> None:
         """A message of a queue was given, and is to be acknowledged."""

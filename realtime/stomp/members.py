@@ -16,10 +16,11 @@ from ..protocols.layers.stomp.frames import V12
 from ..protocols.layers.stomp.messages import own_part, shared_part
 from ..session import Session
 from .bound import Bound
+from .guarded import GuardedQueues
 from .messages import headers_of, written
 from .queues import Parcel
 
-__all__ = ["Home", "QueueMember", "TopicMember", "never_sent"]
+__all__ = ["Home", "QueueMember", "TopicMember"]
 
 # A client's wish for fewer messages at a time than it may have unacknowledged.
 PREFETCH = "prefetch-count"
@@ -31,6 +32,7 @@ class Home(Protocol):
     """The connection of a client, which its subscriptions share."""
 
     bound: Bound
+    queues: GuardedQueues
     session: Session
     conversation: Conversation[Parcel | None]
 
@@ -157,6 +159,7 @@ class QueueMember:
         # In mode "auto": what may not have been sent yet, by what it is sent as.
         self._sent: dict[Outgoing, Parcel] = {}
         self.over: bool = False
+        self.settled: int = 0  # the highest place of what its client has acknowledged, or refused
 
     @property
     def room(self) -> int:
@@ -197,7 +200,7 @@ class QueueMember:
         if machine.unfit(message):  # bytes, for who takes text alone
             if number is not None:
                 deliveries.withdraw(number)
-            home.bound.queues.refuse(parcel)
+            home.queues.refuse(parcel)
             return True
         if number is None:
             self._sent[message] = parcel
@@ -221,7 +224,7 @@ class QueueMember:
             self._forget_sent()
             if self._sent:
                 self._ask()
-            self._home.bound.queues.ready(self.subscription.destination, self)
+            self._home.queues.ready(self.subscription.destination, self)
 
     def _forget_sent(self) -> None:
         """Settles what the client's session has sent; looks at it only when much of it may be that."""
@@ -230,7 +233,7 @@ class QueueMember:
             for message, parcel in tuple(self._sent.items()):
                 if message not in kept:
                     del self._sent[message]
-                    self._home.bound.queues.settle(parcel, accepted=True)
+                    self._home.queues.settle(parcel, accepted=True)
 
     def _unsent(self) -> set[Outgoing]:
         outbox = self._home.session._machine.outbox
@@ -239,25 +242,34 @@ class QueueMember:
     def end(self) -> None:
         """The subscription has ended: it is given no more."""
         self.over = True
-        self._home.bound.queues.unsubscribe(self.subscription.destination, self)
+        self._home.queues.unsubscribe(self.subscription.destination, self)
 
     def give_back(self, *, over: bool) -> None:
         """In mode "auto": where its session is over, what was not sent by then is for others, and the rest was taken.
         Otherwise all will be sent."""
         kept = self._unsent() if over else set()
         sent, self._sent = self._sent, {}
-        never_sent(self._home.session, sent.values() if over else ())
+        self._count([parcel for message, parcel in sent.items() if message in kept])
         for message, parcel in sent.items():
-            self._home.bound.queues.settle(parcel, accepted=message not in kept)
+            self._home.queues.settle(parcel, accepted=message not in kept)
 
+    def count(self) -> None:
+        """The session is over: how often what is not acknowledged counts as given. What was never written does not."""
+        self._count([each for each in self._home.conversation.deliveries.of(self.subscription) if each is not None])
 
-def never_sent(session: Session, parcels: Iterable[Parcel]) -> None:
-    """A session is over: what of these it never has written does not count as given."""
-    outbox = session._machine.outbox
-    written = outbox.appended - sum(item.kind != DROPPED for item in outbox.waiting)
-    for parcel in parcels:
-        if parcel.place > written:
-            parcel.attempts -= 1
+    def _count(self, parcels: Iterable[Parcel]) -> None:
+        """These may have been on their way when the session was cut: what is behind all that its client has
+        acknowledged, but for the first of that, counts once, however often that happens."""
+        outbox = self._home.session._machine.outbox
+        written = outbox.appended - sum(item.kind != DROPPED for item in outbox.waiting)
+        first = True
+        for parcel in parcels:
+            if parcel.place > written:
+                parcel.attempts -= 1
+            elif parcel.place > self.settled:
+                if not first:
+                    parcel.attempts = max(1, parcel.attempts - 1)
+                first = False
 
 
 def _prefetch(subscription: Subscription, most: int) -> int:

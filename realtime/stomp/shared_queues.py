@@ -61,7 +61,8 @@ class _Queue:
         self.id: str = f"queue of {owner.name}"
         self.destination: str = destination
         self.room: str = f"{RESERVED}queue {destination}"
-        self.consumers: OrderedDict[Consumer, None] = OrderedDict()  # the next one first
+        self.consumers: OrderedDict[Consumer, None] = OrderedDict()  # that may have room, the next one first
+        self.full: dict[Consumer, None] = {}  # that had none when they were asked last, and are not asked again
         self.waiting: list[SharedParcel] = []  # taken, and not given: only while somebody may have room
         self.held: dict[str, SharedParcel] = {}  # this worker's
         self.done: list[str] = []  # to be settled
@@ -71,6 +72,43 @@ class _Queue:
         self.again = False  # there may be more than was taken
         self.claims = True  # the next look is for what others have left, too
         self._owner = owner
+
+    def __contains__(self, consumer: Consumer) -> bool:
+        return consumer in self.consumers or consumer in self.full
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there are consumers, with room or without."""
+        return bool(self.consumers or self.full)
+
+    def fill(self, consumer: Consumer) -> None:
+        """This one has no room, unless it has left meanwhile."""
+        if consumer in self.consumers:
+            del self.consumers[consumer]
+            self.full[consumer] = None
+
+    def freed(self, consumer: Consumer | None) -> None:
+        """This one may have room again, or any."""
+        for one in tuple(self.full) if consumer is None else (consumer,):
+            if one in self.full:
+                del self.full[one]
+                self.consumers[one] = None
+
+    def space(self, most: int) -> int:
+        """How many messages the consumers take now, up to `most`: no more of them are asked than it needs, and who has
+        none is not asked again."""
+        room, full = 0, []
+        for consumer in self.consumers:
+            one = consumer.room
+            if one <= 0:
+                full.append(consumer)
+                continue
+            room += one
+            if room >= most:
+                break
+        for consumer in full:
+            self.fill(consumer)
+        return min(room, most)
 
     # What the room says, as broadcasts.Receiver: there is something in the queue.
 
@@ -163,7 +201,7 @@ class SharedQueues:
         except BaseException:
             self.unsubscribe(destination, consumer)
             raise
-        if not queue.consumers:  # it has left meanwhile
+        if not queue.wanted:  # it has left meanwhile
             self._hub.put_out(queue, queue.room)
             return
         if not self._sweeper:
@@ -174,9 +212,10 @@ class SharedQueues:
     def unsubscribe(self, destination: str, consumer: Consumer) -> None:
         """Gives it no more."""
         queue = self._queues.get(destination)
-        if queue is not None and consumer in queue.consumers:
-            del queue.consumers[consumer]
-            if not queue.consumers:
+        if queue is not None and consumer in queue:
+            queue.consumers.pop(consumer, None)
+            queue.full.pop(consumer, None)
+            if not queue.wanted:
                 self._hub.put_out(queue, queue.room)
             self._give_back_waiting(queue)
             self._tidy(queue)
@@ -206,6 +245,7 @@ class SharedQueues:
         """A consumer of this queue has room again: this one, or any."""
         queue = self._queues.get(destination)
         if queue is not None:
+            queue.freed(consumer)
             self.look(queue)
 
     def look(self, queue: _Queue) -> None:
@@ -242,13 +282,12 @@ class SharedQueues:
 
     @staticmethod
     def _give_one(queue: _Queue, parcel: SharedParcel) -> bool:
-        for _ in range(len(queue.consumers)):
-            if not queue.consumers:
-                break  # they have left meanwhile
+        while queue.consumers:
             consumer = next(iter(queue.consumers))
             queue.consumers.move_to_end(consumer)
-            if consumer.room and consumer.take(parcel):
+            if consumer.room > 0 and consumer.take(parcel):
                 return True
+            queue.fill(consumer)
         return False
 
     def _give_back_waiting(self, queue: _Queue) -> None:
@@ -264,7 +303,7 @@ class SharedQueues:
             # Where something is given back, there was less room than it seemed: whoever has some says so.
             while queue.again and queue.consumers and not queue.back:
                 queue.again = False
-                most = min(MOST, sum(consumer.room for consumer in queue.consumers))
+                most = queue.space(MOST)
                 if most <= 0:
                     break
                 rooms = self._hub.rooms
@@ -369,7 +408,7 @@ class SharedQueues:
         self._done(queue, parcel)
 
     def _tidy(self, queue: _Queue) -> None:
-        empty = not (queue.consumers or queue.held or queue.done or queue.back)
+        empty = not (queue.wanted or queue.held or queue.done or queue.back)
         if empty and self._queues.get(queue.destination) is queue:
             del self._queues[queue.destination]
 
@@ -383,4 +422,5 @@ class SharedQueues:
                     for at in range(0, len(ids), MOST):
                         await self._hub.rooms.queues.keep(queue.destination, self.name, ids[at : at + MOST])
                 queue.claims = True
+                queue.freed(None)
                 self.look(queue)

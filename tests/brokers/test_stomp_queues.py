@@ -476,3 +476,71 @@ async def test_what_is_refused_for_good_may_be_there_from_the_time_before(unansw
     with pytest.raises(BrokerError, match="no room") as raised:
         await queues.put(QUEUE, {}, b"x")
     assert raised.value.maybe_sent is unanswered
+
+
+@pytest.mark.parametrize("broker", ["memory"], indirect=True)
+async def test_who_has_no_room_is_not_asked_for_each_message(workers: Workers) -> None:
+    """But once, and again when it says that it may have some."""
+    place, asked = await started(workers), 0
+
+    class Asked:
+        left = 0
+
+        @property
+        def room(self) -> int:
+            nonlocal asked
+            asked += 1
+            return self.left
+
+        def take(self, parcel: Parcel) -> bool:
+            self.left -= 1
+            taken.append(parcel)
+            return True
+
+    queues, taken = queues_of(place), list[Parcel]()
+    many = [Asked() for _ in range(200)]
+    for one in many:
+        await queues.subscribe(QUEUE, one)
+    free, given = many[77], 20
+    await eventually(lambda: asked >= len(many))
+    asked = 0
+    for number in range(given):
+        await queues.put(QUEUE, {}, b"x")
+        free.left = 1
+        queues.ready(QUEUE, free)
+        await eventually(lambda: len(taken) == number + 1)  # noqa: B023 # in this turn
+        queues.settle(taken[-1], accepted=True)
+    assert asked <= 4 * given
+    for one in many:
+        queues.unsubscribe(QUEUE, one)
+    await eventually(lambda: not len(queues))
+
+
+@pytest.mark.parametrize("broker", ["tcp"], indirect=True)
+@pytest.mark.parametrize("hours", [1, -1])
+async def test_a_clock_that_is_set(workers: Workers, redis_urls: dict[str, str], hours: int) -> None:
+    """Forward, and nothing is another's before its worker could say that it is there; back, and what a dead worker had
+    stays its own for no longer than usual. As somebody else's doing: what was written before is an hour away."""
+    store: Any = await store_of(await started(workers), "q")
+    await store.put("q", "0", b"x", 9)
+    (given,) = await store.take("q", "one", 1, 30.0)
+    key, looked = store._keys.queue("q"), store._keys.looked("q")
+    with Redis.from_url(redis_urls["tcp"]) as client:
+
+        def age(seconds: float, ago: float) -> None:
+            """What is given has been so for so long; somebody has looked so long ago, and for an hour before."""
+            client.xclaim(key, "q", "one", 0, [given.id], idle=int(seconds * 1000), justid=True)
+            at = client.time()[0] - ago
+            client.set(looked, f"{at * 1000:.0f} {(at - 3600) * 1000:.0f}")
+
+        age(25 if hours < 0 else 3600, hours * 3600)
+        assert await store.take("q", "two", 1, 30.0) == []
+        if hours < 0:
+            assert client.xpending_range(key, "q", "-", "+", 1)[0]["time_since_delivered"] < 20_000
+        assert await store.take("q", "two", 1, 30.0) == []
+        age(29, 1)
+        assert await store.take("q", "two", 1, 30.0) == []
+        age(31, 1)
+        assert [one.id for one in await store.take("q", "two", 1, 30.0)] == [given.id]
+        await store.settle("q", [given.id])
+        assert not client.exists(key, looked)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 from typing import Any, Literal
@@ -117,6 +118,7 @@ async def test_coming_in(kind: str, events: Events) -> None:
     @admin.on("connect")
     def plain(session: EventSession) -> None:
         auths.append(session.auth)
+        assert session.auth not in gc.get_referents(session)  # parsed it may be 25 times as large as it came
 
     async with chatting(events) as place:
         one = await client(place, kind)

@@ -184,7 +184,8 @@ def test_a_subscription_without_room_is_told_when_there_is_some(waiting: int, se
     queues = SimpleNamespace(ready=lambda *said: told.append(said))
     home: Any = SimpleNamespace(
         session=session,
-        bound=SimpleNamespace(limits=Limits(), queues=queues),
+        bound=SimpleNamespace(limits=Limits()),
+        queues=queues,
         conversation=SimpleNamespace(deliveries=Deliveries[Any](9)),
     )
     member = members.QueueMember(home, Subscription("id 0", "0", "/queue/a", "client"))

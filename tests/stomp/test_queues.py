@@ -6,7 +6,7 @@ import pytest
 
 import realtime
 from realtime.protocols.layers.stomp.frames import Frame
-from realtime.stomp.queues import MemoryQueues
+from realtime.stomp.queues import Consumer, MemoryQueues, Parcel
 
 from ..patience import eventually
 from ..web.place import Place
@@ -277,6 +277,32 @@ async def test_what_was_never_sent_was_never_given() -> None:
         assert "redelivered" not in (await sender.expect("MESSAGE", n="1")).headers
 
 
+@pytest.mark.parametrize("kind", ["websocket", "native"])
+async def test_what_a_client_has_not_come_to_counts_once_however_often_it_is_cut_off(kind: str) -> None:
+    """Each takes one of those that it is given, and is cut off. None is lost, but the one that nobody ever takes."""
+    async with stomping(realtime.STOMP(max_deliveries=3, dead_letters="/queue/dead")) as place:
+        sender = await connected(place)
+        await put(sender, *"123456")
+
+        async def cut(*bodies: str, acks: int = 1) -> None:
+            before = set(place.rt.sessions)
+            one = await connected(place, kind)
+            (session,) = set(place.rt.sessions) - before
+            await one.send("SUBSCRIBE", {"id": "0", "destination": "/queue/a", "ack": "client-individual"})
+            given = [await one.expect("MESSAGE", n=n) for n in bodies]
+            for message in given[:acks]:
+                await one.done("ACK", about(message, "1.2"))
+            session._machine.end(1006, "", session._now())
+            await eventually(lambda: session.closed)
+
+        for left in range(6, 2, -1):
+            await cut(*"123456"[-left:])
+        await cut("5", "6", acks=0)
+        assert held(place, "/queue/dead") == 1
+        await cut("6")
+        assert held(place) == 0
+
+
 async def test_selectors_are_refused() -> None:
     async with stomping() as place:
         one = await connected(place)
@@ -290,3 +316,73 @@ async def test_messages_that_are_lost_with_the_process_are_told(caplog: pytest.L
         await put(sender, "1", "2")
         await place.stop()
         assert "2 messages" in caplog.text
+
+
+class Faulty(MemoryQueues):
+    """An application's queues, which raise where they are told to."""
+
+    faults: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        super().__init__(max_queues=9, max_messages=9, max_size=9999, max_attempts=None, dead_letters=None)
+
+    def _fault(self, name: str) -> None:
+        if name in self.faults:
+            raise RuntimeError(f"of {name}")
+
+    async def subscribe(self, destination: str, consumer: Consumer) -> None:
+        await super().subscribe(destination, consumer)
+        self._fault("subscribe")
+
+    def unsubscribe(self, destination: str, consumer: Consumer) -> None:
+        super().unsubscribe(destination, consumer)
+        self._fault("unsubscribe")
+
+    def settle(self, parcel: Parcel, *, accepted: bool) -> None:
+        super().settle(parcel, accepted=accepted)
+        self._fault("settle")
+
+    def ready(self, destination: str, consumer: Consumer | None = None) -> None:
+        super().ready(destination, consumer)
+        self._fault("ready")
+
+    async def close(self) -> None:
+        self._fault("close")
+
+
+@pytest.mark.parametrize(
+    ("fault", "command"),
+    [
+        ("subscribe", "SUBSCRIBE"),
+        ("unsubscribe", "UNSUBSCRIBE"),
+        ("unsubscribe", "DISCONNECT"),
+        ("settle", "ACK"),
+        ("ready", "ACK"),
+    ],
+)
+async def test_queues_that_raise_leave_nothing_half_done(
+    fault: str, command: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No receipt for what has failed; no subscription of a session that has ended; and a line in the log."""
+    queues = Faulty()
+    async with stomping(realtime.STOMP(queues=queues)) as place:
+        one, sender = await connected(place), await connected(place)
+        for number, destination in enumerate(("/queue/a", "/topic/a", "/queue/b")):
+            await one.subscribe(destination, str(number), "client-individual")
+        await put(sender, "1", "2")
+        messages = [await one.expect("MESSAGE") for _ in range(2)]
+        queues.faults = (fault, "close")
+        said = {"id": "3", "destination": "/queue/c"} if command == "SUBSCRIBE" else {"id": "0"}
+        if command == "ACK":
+            said = about(messages[0], "1.2")
+        await one.send(command, {**said, "receipt": "r"})
+        fails = command != "DISCONNECT" and fault != "ready"
+        await one.expect("ERROR" if fails else "RECEIPT", receipt_id="r")
+        if command == "ACK" and not fails:
+            await one.drop()
+        else:
+            await one.ended()
+        await eventually(lambda: not len(place.rt.room("/topic/a")))
+        await eventually(lambda: not any(queue.consumers or queue.full for queue in queues._queues.values()))
+    assert "of close" in caplog.text
+    assert f"of {fault}" in caplog.text

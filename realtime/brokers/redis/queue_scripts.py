@@ -1,11 +1,14 @@
 """What Redis does in one step for a queue: a stream with one group, whose consumers are the workers.
 
 What was given to a worker is in the group's list of pending entries, under the worker's name. A worker says now and
-then that it is there (keep), so what has been idle for longer is a dead worker's. What is to be given again, in its old
-place, is in a sorted set beside the stream, whose scores follow the ids.
+then that it is there (keep), so what has been idle for longer is a dead worker's: by the clock of Redis, which may be
+set, and so only where somebody has looked all the while. What is to be given again, in its old place, is in a sorted
+set beside the stream, whose scores follow the ids.
 """
 
 from __future__ import annotations
+
+from .directory_scripts import CLOCK
 
 __all__ = ["QUEUE_SCRIPTS"]
 
@@ -18,10 +21,38 @@ redis.call('SET', KEYS[2], '1', 'PX', ARGV[3])
 return 1
 """
 
-# KEYS: stream, those to be given again. ARGV: worker, most messages, most bytes, ms after which what a worker has is
-# nobody's ('' where that is not asked). Id, payload, and how often it was given, of each. A worker that has nothing and
-# has said nothing for long is forgotten: a queue that is never empty outlives many
-_TAKE = """
+# Whether what has been idle for `lease` ms proves that its worker is gone. KEYS[3] has when it was asked last, and from
+# when it does. Where nobody has asked for half a lease, or the clock was set forward, all who are there have as long to
+# say so. Where it was set back, what is given was given now, or it would stay a dead worker's for as long as that.
+_JUDGE = """
+local function judge(lease)
+  local now, kept = clock(), redis.call('GET', KEYS[3])
+  local last, from = string.match(kept or '', '^(%d+) (%d+)$')
+  last, from = tonumber(last), tonumber(from)
+  if last and now < last then
+    local at = '-'
+    repeat
+      local page = redis.call('XPENDING', KEYS[1], 'q', at, '+', 100)
+      for _, one in ipairs(page) do
+        redis.call('XCLAIM', KEYS[1], 'q', one[2], 0, one[1], 'JUSTID')
+        at = '(' .. one[1]
+      end
+    until #page < 100
+  end
+  if not last or now < last or now - last >= lease / 2 then from = now + lease / 2 end
+  redis.call('DEL', KEYS[3])  -- the first write, for which a Redis without room for more has some
+  redis.call('SET', KEYS[3], whole(now) .. ' ' .. whole(from))
+  return now >= from
+end
+"""
+
+# KEYS: stream, those to be given again, who looks. ARGV: worker, most messages, most bytes, ms after which what a
+# worker has is nobody's ('' where that is not asked). Id, payload, and how often it was given, of each. A worker that
+# has nothing and has said nothing for long is forgotten: a queue that is never empty outlives many
+_TAKE = (
+    CLOCK
+    + _JUDGE
+    + """
 if redis.call('EXISTS', KEYS[1]) == 0 then return {} end
 redis.pcall('XGROUP', 'CREATE', KEYS[1], 'q', '0')
 local found, seen, size, most = {}, {}, 0, tonumber(ARGV[2])
@@ -43,13 +74,14 @@ while room() do
   add(redis.call('XCLAIM', KEYS[1], 'q', ARGV[1], 0, back[1]))
 end
 local from = '0-0'
-while ARGV[4] ~= '' and room() do
+local judges = ARGV[4] ~= '' and judge(tonumber(ARGV[4]))
+while judges and room() do
   local claimed = redis.call('XAUTOCLAIM', KEYS[1], 'q', ARGV[1], ARGV[4], from, 'COUNT', 1)
   add(claimed[2])
   from = claimed[1]
   if from == '0-0' then break end
 end
-if ARGV[4] ~= '' then
+if judges then
   for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], 'q')) do
     local said = {}
     for index = 1, #info, 2 do said[info[index]] = info[index + 1] end
@@ -65,6 +97,7 @@ while room() do
 end
 return found
 """
+)
 
 # Whether a message is the worker's still: neither settled, nor another's, nor lost with all the store had.
 _OWN = """
@@ -87,7 +120,7 @@ return 1
 """
 )
 
-# KEYS: stream, those to be given again. ARGV: ids. They are done
+# KEYS: the same as for _TAKE. ARGV: ids. They are done
 _SETTLE = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 for _, id in ipairs(ARGV) do
@@ -95,12 +128,12 @@ for _, id in ipairs(ARGV) do
   redis.call('XDEL', KEYS[1], id)
   redis.call('ZREM', KEYS[2], id)
 end
-if redis.call('XLEN', KEYS[1]) == 0 then redis.call('DEL', KEYS[1], KEYS[2]) end
+if redis.call('XLEN', KEYS[1]) == 0 then redis.call('DEL', KEYS[1], KEYS[2], KEYS[3]) end
 return 1
 """
 
-# KEYS: the same. ARGV: worker, ids, behind each how often it was given. Those that are its own still are to be given
-# again
+# KEYS: stream, those to be given again. ARGV: worker, ids, behind each how often it was given. Those that are its own
+# still are to be given again
 _GIVE_BACK = (
     _OWN
     + """

@@ -30,7 +30,7 @@ class RedisQueues:
     async def take(self, queue: str, worker: str, most: int, idle: float | None) -> list[Taken]:
         """The next messages, which are the worker's from now on."""
         rest = (worker, most, TAKE_SIZE, "" if idle is None else int(idle * 1000))
-        found = await self._script(queue, "queue_take", self._both(queue), rest)
+        found = await self._script(queue, "queue_take", self._all(queue), rest)
         return [Taken(bytes(id).decode(), bytes(payload), int(times)) for id, payload, times in found]
 
     async def keep(self, queue: str, worker: str, ids: Sequence[str]) -> None:
@@ -39,7 +39,7 @@ class RedisQueues:
 
     async def settle(self, queue: str, ids: Sequence[str]) -> None:
         """These are done."""
-        await self._script(queue, "queue_settle", self._both(queue), tuple(ids))
+        await self._script(queue, "queue_settle", self._all(queue), tuple(ids))
 
     async def give_back(self, queue: str, worker: str, given: Sequence[tuple[str, int]]) -> None:
         """These are for others, in their old places."""
@@ -49,6 +49,9 @@ class RedisQueues:
     async def count(self, queue: str) -> int:
         """How many it holds, those that are given and not settled included."""
         return int(await self._nodes.call(self._keys.part(queue), "XLEN", self._keys.queue(queue)))
+
+    def _all(self, queue: str) -> tuple[str, str, str]:
+        return *self._both(queue), self._keys.looked(queue)
 
     def _both(self, queue: str) -> tuple[str, str]:
         return self._keys.queue(queue), self._keys.back(queue)

@@ -346,6 +346,10 @@ class Keys:
         """The ids of a queue's messages that are to be given again."""
         return self._of(self.part(name), "queue-back", name)
 
+    def looked(self, name: str) -> str:
+        """When somebody looked last for what dead workers had of a queue."""
+        return self._of(self.part(name), "queue-looked", name)
+
     def put(self, name: str, id: str) -> str:
         """That this was put into a queue."""
         return self._of(self.part(name), "queue-id", id)

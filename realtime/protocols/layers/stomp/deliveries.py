@@ -59,6 +59,10 @@ class Deliveries(Generic[T]):
         """How many are given to this subscription."""
         return len(self._of.get(subscription, ()))
 
+    def of(self, subscription: Subscription) -> list[T]:
+        """What is given to this subscription, and not settled, in that order."""
+        return [self._by_number[number][1] for number in self._of.get(subscription, ())]
+
     def give(self, subscription: Subscription, what: T) -> int:
         """A message is given; its number. Raises LocalProtocolError when there is no room, and for a subscription that
         acknowledges nothing."""

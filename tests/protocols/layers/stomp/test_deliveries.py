@@ -29,6 +29,7 @@ def test_client_is_cumulative_in_one_subscription() -> None:
     assert some.settle(3) == ["a", "c"]
     assert some.settle(3) == some.settle(1) == []
     assert some.find(4) == (one, "d")
+    assert (some.of(one), some.of(subscription(AUTO))) == (["d"], [])
     assert some.find(3) is None
     assert [some.was_given(number) for number in (0, 1, 4, 5)] == [False, True, True, False]
     assert list(some.drop_all()) == ["b", "d"]
