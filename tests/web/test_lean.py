@@ -24,7 +24,7 @@ from aiohttp.http import WebSocketReader
 
 from realtime.pace import TURN
 from realtime.transports.websocket import frame_header
-from realtime.web import sockets, takeover
+from realtime.web import lean, parsing, sockets, takeover
 from realtime.web.handshake import AHEAD_MESSAGES
 from realtime.web.lean import LeanLink
 from realtime.web.links import WebSocketLink
@@ -175,6 +175,8 @@ async def compare(seeds: range, monkeypatch: pytest.MonkeyPatch, tls: Contexts |
     compared = 0
     async with serving_websockets(tls=tls) as served:
         for seed in seeds:
+            for module in (lean, parsing):  # half of them in pieces that are smaller than frames
+                monkeypatch.setattr(module, "PIECE", 4096 if seed % 2 else 50)
             monkeypatch.setattr(sockets, "TAKING_OVER", True)
             told, got = await answers(served, seed)
             monkeypatch.setattr(sockets, "TAKING_OVER", False)
