@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from redis.exceptions import AuthenticationError
 
 import realtime
 from realtime import BrokerError
@@ -18,7 +19,7 @@ from realtime.brokers.redis.scripts import SCRIPTS
 from realtime.core.rooms import Position
 
 from ..patience import arrives, eventually
-from .servers import BROKER_TIMEOUT, Server
+from .servers import BROKER_TIMEOUT, PASSWORD, Server
 from .test_directory import Listener
 from .test_failures import KEPT, Worker, start
 from .test_lossy import Chaos, LossyStore
@@ -177,7 +178,7 @@ async def test_what_is_published_in_one_turn_is_one_write(make: Any, monkeypatch
     assert max(sizes) >= 200
 
 
-async def test_a_redis_is_asked_all_at_once_when_it_is_met(own_redis: Server, start: Any) -> None:
+async def test_a_redis_is_asked_in_two_goes_when_it_is_met(own_redis: Server, start: Any) -> None:
     """One question after the other, a Redis that is far away would not have answered all of them within `timeout`."""
     worker = await start(own_redis.url)
     await eventually(lambda: worker.rooms._store._nodes._nodes)
@@ -197,7 +198,28 @@ async def test_a_redis_is_asked_all_at_once_when_it_is_met(own_redis: Server, st
     connection.send_packed_command, connection.read_response = sends, reads
     await link._greet(connection)
     await connection.disconnect()
-    assert said == ["sent", *["read"] * (len(links.SECTIONS) + len(SCRIPTS))]
+    assert said == ["sent", *["read"] * len(links.SECTIONS), "sent", *["read"] * len(SCRIPTS)]
+
+
+async def test_a_redis_that_wants_a_password_says_so_however_far_it_is(own_redis: Server, start: Any) -> None:
+    """It allows 1 KiB of answers to who has given none; they count once the buffer of a connection has shrunk, which it
+    does where nothing is asked for some 100 ms: at the other end of the world, between connecting and the greeting."""
+    worker = await start(own_redis.url)
+    await eventually(lambda: worker.rooms._store._nodes._nodes)
+    link = Kept(own_redis, worker).node.link
+    with own_redis.client() as client:
+        client.config_set("requirepass", PASSWORD)
+        connection: Any = await link._connect()
+        _, port = connection._writer.get_extra_info("sockname")[:2]
+
+        def buffer() -> int:
+            (size,) = [int(one["rbs"]) for one in client.client_list() if one["addr"].endswith(f":{port}")]
+            return size
+
+        await eventually(lambda: buffer() <= 1024)
+        with pytest.raises(AuthenticationError, match="Authentication required"):
+            await link._greet(connection)
+    await connection.disconnect()
 
 
 @pytest.mark.parametrize("limit", [("MAX_WAITING", 5), ("MAX_WAITING_SIZE", 5_000)])

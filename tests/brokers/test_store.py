@@ -436,6 +436,7 @@ async def test_databases_of_one_redis_hear_nothing_of_each_other(
     listeners = [Listener() for _ in stores]
     for store, listener in zip(stores, listeners, strict=True):
         await store.start("worker", listener)
+        await arrives(store.reached("a"))
         store.subscribe("a")
     for listener in listeners:
         await eventually(lambda listener=listener: ("subscribed", "a") in listener.events)  # type: ignore[misc]

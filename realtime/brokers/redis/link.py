@@ -146,12 +146,12 @@ class Link(Living):
             await asyncio.sleep(self._backoff.next())
 
     async def _greet(self, connection: AbstractConnection) -> None:
-        """Who is this, and does it know our scripts? Asked all at once: one answer after the other, a Redis that is far
-        away would never be met in time. Raises Refused."""
+        """Who is this, and does it know our scripts? Asked in two goes: one answer after the other, a Redis that is far
+        away would never be met in time; all at once, one that wants a password would have more to say than it allows
+        who has given none (1 KiB), and close the connection without a word of why. Raises Refused."""
         info: dict[str, str] = {}
-        commands = [("INFO", section) for section in SECTIONS] + [("SCRIPT", "LOAD", text) for text in SCRIPTS.values()]
         async with Patience(self._timeout):
-            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            await self._ask(connection, [("INFO", section) for section in SECTIONS])
             for _ in SECTIONS:
                 text = await connection.read_response()
                 for line in bytes(text).decode("utf-8", "replace").splitlines():
@@ -159,6 +159,7 @@ class Link(Living):
                     info[name] = value
             if info.get("role", "master") != "master":
                 raise Refused("this Redis is a replica, which takes no writes")
+            await self._ask(connection, [("SCRIPT", "LOAD", text) for text in SCRIPTS.values()])
             for _ in SCRIPTS:
                 await connection.read_response()
         self.info = info
@@ -179,7 +180,10 @@ class Link(Living):
             await self._wake.wait()
             self._wake.clear()
             commands, self._unwritten, self._size = self._unwritten, [], 0
-            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            await self._ask(connection, commands)
+
+    async def _ask(self, connection: AbstractConnection, commands: list[tuple[Any, ...]]) -> None:
+        await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
 
     async def _read(self, connection: AbstractConnection) -> None:
         count = 0
