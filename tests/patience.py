@@ -18,6 +18,8 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar
 
+from .open_ends import LEFT
+
 __all__ = ["PATIENCE", "Broken", "Pauses", "arrives", "bounded", "eventually", "leap", "steady", "within"]
 
 P = ParamSpec("P")
@@ -163,7 +165,9 @@ async def _let_go() -> None:
     await asyncio.sleep(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
+        known = len(LEFT)
         gc.collect()
+        del LEFT[known:]
 
 
 def _source(condition: Callable[[], object]) -> str:
