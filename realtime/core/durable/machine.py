@@ -89,8 +89,7 @@ class DurableMachine(RoomMachine):
         self.used, self.gen = record.used, record.gen
         closed = record.closed is not None
         inbox.received = inbox.taken = record.received - len(record.inbox) - closed
-        for data in record.inbox:
-            inbox.put("", _size(data), now)
+        inbox.restore([_size(data) for data in record.inbox], now)
         if closed:
             inbox.count(0, now)
             inbox.notes += 1

@@ -81,6 +81,17 @@ def said(machine: DurableMachine, link: FakeLink, now: float = 100.0) -> list[An
     return link.said
 
 
+@pytest.mark.parametrize("settings", [{}, {"max_message_rate": 1, "rate_burst": 1, "on_rate": "close"}])
+def test_what_waits_is_within_all_limits_where_the_session_goes_on(settings: dict[str, Any]) -> None:
+    """It came in time for another worker, which may have had others."""
+    machine, _ = made(settings=settings, received=20, inbox=("x" * 9_999,) * 20)
+    assert (machine.inbox.received, machine.inbox.taken, machine.inbox.size) == (20, 0, 199_980)
+    assert not machine.inbox.has_room(1)
+    machine.owner.change(Commit("null", 1, takes=True))
+    write(machine)
+    assert (machine.inbox.received, machine.inbox.taken) == (20, 1)
+
+
 # -- what comes --------------------------------------------------------------------------------------------------------
 
 
