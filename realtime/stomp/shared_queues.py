@@ -402,6 +402,9 @@ class SharedQueues:
                 break
             except BrokerError:  # it is this worker's until the store is there; then another's
                 await asyncio.sleep(PAUSE)
+            except Exception:
+                log.exception("a message that nobody has taken could not be kept, and is put there again")
+                await asyncio.sleep(AGAIN)
         if not kept:
             self.dropped += 1
             log.warning(
