@@ -153,11 +153,18 @@ class Rooms:
     async def join(
         self, receiver: Receiver, name: str, keep: Keep, *, info: str, last: int, after: Position | None
     ) -> Joined:
-        """Puts a receiver into a room, behind its snapshot if it wants one. Raises BrokerError."""
+        """Puts a receiver into a room, behind its snapshot if it wants one. Raises BrokerError. Where it raises, or is
+        cancelled, the receiver is not in the room, unless it was before."""
+        there = receiver in self._hub.members(name)
         async with self._using(name, keep) as room:
             joined = await self._join(receiver, room, last, after)
         if keep.presence:
-            await self.attend(receiver, name, info)
+            try:
+                await self.attend(receiver, name, info)
+            except BaseException:  # who is cancelled has not joined, however far that was
+                if not there:
+                    self._hub.put_out(receiver, name)
+                raise
         return joined
 
     async def _join(self, receiver: Receiver, room: LocalRoom, last: int, after: Position | None) -> Joined:

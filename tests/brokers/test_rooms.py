@@ -108,6 +108,31 @@ async def test_every_member_hears_everything_once_in_one_order(workers: Workers,
 
 
 @pytest.mark.parametrize("broker", ["memory"], indirect=True)
+@pytest.mark.parametrize("before", [False, True])
+async def test_a_join_that_is_cancelled_is_none(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """Also where only its presence had to be told yet. Who was in the room before stays there."""
+    place = await workers.start()
+    _, session = await member(place, "kept/a" if before else "kept/b")
+    rooms, asked = place.rt._service.sessions.hub.rooms, asyncio.Event()
+
+    async def hangs(*_: Any) -> bool:
+        asked.set()
+        return await asyncio.Event().wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rooms._store, "attend", hangs)
+        joining = asyncio.create_task(session.join("kept/a", info={"name": "x"}))
+        await arrives(asked.wait())
+        joining.cancel()
+        await asyncio.wait([joining])
+    assert joining.cancelled()
+    assert (session in place.rt.room("kept/a")) is before
+    assert (session.id in rooms._attending.here.members("kept/a")) is before
+
+
+@pytest.mark.parametrize("broker", ["memory"], indirect=True)
 async def test_a_store_that_fails_as_none_should_is_asked_again(
     workers: Workers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
