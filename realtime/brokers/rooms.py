@@ -260,8 +260,7 @@ class Rooms:
                 raise BrokerError(reason, maybe_sent=True) from None
 
     def _acknowledged(self, name: str, position: Position) -> None:
-        room = self._local.get(name)
-        if room is not None:
+        if (room := self._local.get(name)) is not None:
             room.follower.learn(position)
 
     async def watch(self, name: str, keep: Keep) -> AsyncIterator[dict[str, str]]:
@@ -283,34 +282,29 @@ class Rooms:
 
     def received(self, room: str, entry: Entry) -> None:
         """A message of a room."""
-        local = self._local.get(room)
-        if local is not None:
+        if (local := self._local.get(room)) is not None:
             local.follower.message(entry)
 
     def subscribed(self, room: str) -> None:
         """The subscription stands."""
-        local = self._local.get(room)
-        if local is not None:
+        if (local := self._local.get(room)) is not None:
             local.follower.subscribed()
             local.look()
 
     def unsubscribed(self, rooms: Iterable[str]) -> None:
         """The subscriptions of these are lost, or may be."""
         for room in rooms:
-            local = self._local.get(room)
-            if local is not None:
+            if (local := self._local.get(room)) is not None:
                 local.unsubscribed()
 
     def missed(self, room: str) -> None:
         """Something came that could not be taken."""
-        local = self._local.get(room)
-        if local is not None:
+        if (local := self._local.get(room)) is not None:
             local.follower.missed()
 
     def attended(self, room: str) -> None:
         """Who is present may have changed."""
-        local = self._local.get(room)
-        if local is not None:
+        if (local := self._local.get(room)) is not None:
             local.look()
 
     def returned(self, run: str) -> None:
