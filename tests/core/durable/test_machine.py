@@ -167,6 +167,17 @@ def test_the_clients_close_is_acknowledged_at_once_and_not_waited_for() -> None:
     assert machine.outcome == Outcomes(1000, "bye", True)
 
 
+def test_what_came_in_its_time_may_be_stored_at_once() -> None:
+    """Where the store takes its time, that is no rate of the client's."""
+    limits = {"max_message_rate": 1, "rate_burst": 2, "on_rate": "close"}
+    machine, _, carrier, _ = attached(settings=limits)
+    for second in range(6):
+        machine.message(carrier, "x", 1, 10.0 + second)
+    assert write(machine, 20.0).received == 6
+    assert machine.ending is None
+    assert machine.inbox.received == 6
+
+
 def test_what_came_faster_than_it_may_ends_the_session() -> None:
     machine, _, carrier, _ = attached(settings={"max_message_rate": 1.0, "rate_burst": 1.0, "on_rate": "close"})
     for number in range(3):
