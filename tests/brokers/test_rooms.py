@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -622,3 +622,33 @@ async def test_a_publisher_serves_nothing_and_is_heard(
     peer, _ = await member(one, "plain")
     assert await arrives(asyncio.to_thread(blocking))
     assert await peer.take(1) == ["mfrom a thread"]
+
+
+async def test_a_sweep_asks_once_where_a_room_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not once for each part of the store, of which there are many."""
+    rt = realtime.Server(broker=MemoryBroker())
+    configure(rt)
+    async with serving(rt):
+        attending = rt._service.sessions.hub.rooms._attending
+        store, asked = attending._store, list[str]()
+        for number in range(20):
+            attending.here.add(f"kept/{number}", "somebody", "{}")
+            attending.also(number)
+
+        def parts_of(rooms: Iterable[str]) -> set[int]:
+            asked.extend(rooms)
+            return {int(asked[-1].partition("/")[2]) % 4}
+
+        monkeypatch.setattr(store, "parts_of", parts_of)
+        told: list[str] = []
+
+        async def attend(room: str, add: dict[str, str], _: Iterable[str]) -> bool:
+            told.append(room)
+            return True
+
+        monkeypatch.setattr(store, "attend", attend)
+        await attending.sweep()
+        assert len(asked) == 20
+        assert sorted(told) == sorted(asked)
+        for room in asked:
+            attending.here.remove(room, "somebody")
