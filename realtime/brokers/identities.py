@@ -87,6 +87,10 @@ class OfIdentity:
         """Nobody does: they are in it by their identity."""
         return False
 
+    def leave(self, receiver: Receiver, name: str) -> bool:
+        """Nor does anybody leave."""
+        return False
+
     def put_out(self, receiver: Receiver, name: str) -> None:
         """Nobody is: such a room is not closed."""
 
@@ -113,6 +117,10 @@ class Ear:
 
     def join(self, receiver: Receiver, name: str) -> bool:
         """Nobody else does."""
+        return False
+
+    def leave(self, receiver: Receiver, name: str) -> bool:
+        """Nor does anybody leave."""
         return False
 
     def put_out(self, receiver: Receiver, name: str) -> None:

@@ -161,9 +161,9 @@ class Rooms:
         if keep.presence:
             try:
                 await self.attend(receiver, name, info)
-            except BaseException:  # who is cancelled has not joined, however far that was
+            except BaseException:  # who is cancelled has not joined, and goes on where this has come if it joins again
                 if not there:
-                    self._hub.put_out(receiver, name)
+                    self._hub.leave(receiver, name)
                 raise
         return joined
 

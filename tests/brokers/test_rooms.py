@@ -115,6 +115,7 @@ async def test_a_join_that_is_cancelled_is_none(
     """Also where only its presence had to be told yet. Who was in the room before stays there."""
     place = await workers.start()
     _, session = await member(place, "kept/a" if before else "kept/b")
+    session._takes_positions({})
     rooms, asked = place.rt._service.sessions.hub.rooms, asyncio.Event()
 
     async def hangs(*_: Any) -> bool:
@@ -130,6 +131,8 @@ async def test_a_join_that_is_cancelled_is_none(
     assert joining.cancelled()
     assert (session in place.rt.room("kept/a")) is before
     assert (session.id in rooms._attending.here.members("kept/a")) is before
+    assert session._positions is not None
+    assert (session._positions.cursor_of("kept/a") is None) is before  # the next one goes on where this has come
 
 
 @pytest.mark.parametrize("broker", ["memory"], indirect=True)
