@@ -30,6 +30,29 @@ TABLES = {
     "SocketIO": "configuration.md#events-and-socketio",
     "WebTransport": "configuration.md#webtransport",
 }
+# What applications are given, and do not make.
+GIVEN = {
+    "BlockingIdentity",
+    "Change",
+    "ClientNamespace",
+    "ClientSession",
+    "EventRoom",
+    "EventSession",
+    "Headers",
+    "Health",
+    "History",
+    "Identity",
+    "MadeCertificate",
+    "Namespace",
+    "ProxiedRequest",
+    "ProxyEvent",
+    "Room",
+    "Rule",
+    "Session",
+    "SessionInfo",
+    "State",
+    "StompClient",
+}
 # What the names of `realtime` concern, in the order in which one meets them.
 GROUPS = {
     "The server": "Server setup get_server client_url readiness Health tune_gc",
@@ -107,7 +130,7 @@ def _anchor(name: str) -> str:
 def _entry(name: str, thing: Any, shown: dict[type, str]) -> str:
     short = name.rpartition(".")[2]
     parts = [f"### {name}\n"]
-    if inspect.isclass(thing) and short in {"State", "ClientSession", "Session", "Room", "Rule"}:
+    if short in GIVEN:
         pass  # not made by applications
     else:
         kind = "class " if inspect.isclass(thing) and short != "connect" else ""
