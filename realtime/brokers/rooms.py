@@ -48,6 +48,7 @@ class Joined(NamedTuple):
 
     cursor: str  # where the member starts
     gap: bool  # it could not go on where it was
+    came: bool = True  # it was not in the room, nor joining it
 
 
 class Watcher(Protocol):
@@ -155,14 +156,13 @@ class Rooms:
     ) -> Joined:
         """Puts a receiver into a room, behind its snapshot if it wants one. Raises BrokerError. Where it raises, or is
         cancelled, the receiver is not in the room, unless it was before."""
-        there = receiver in self._hub.members(name)
         async with self._using(name, keep) as room:
             joined = await self._join(receiver, room, last, after)
         if keep.presence:
             try:
                 await self.attend(receiver, name, info)
             except BaseException:  # who is cancelled has not joined, and goes on where this has come if it joins again
-                if not there:
+                if joined.came:
                     self._hub.leave(receiver, name)
                 raise
         return joined
@@ -177,7 +177,7 @@ class Rooms:
         position = room.follower.position
         assert position is not None
         if not stays or there or receiver in self._hub.members(room.name) or receiver in room.joining:
-            return Joined(position.cursor, False)
+            return Joined(position.cursor, False, came=False)
         receiver._check_member()
         if not last and after is None:
             return Joined(room.begin(receiver).cursor, False)

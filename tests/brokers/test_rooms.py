@@ -135,6 +135,32 @@ async def test_a_join_that_is_cancelled_is_none(
     assert (session._positions.cursor_of("kept/a") is None) is before  # the next one goes on where this has come
 
 
+async def test_of_two_joins_at_once_only_the_one_that_has_put_it_in_takes_it_out(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = await workers.start()
+    _, session = await member(place, "kept/b")
+    attend, asked = place.rt._service.sessions.hub.rooms._store.attend, asyncio.Semaphore(0)
+    told = asyncio.Event()
+
+    async def waits(*arguments: Any) -> bool:
+        asked.release()
+        await told.wait()
+        return await attend(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place.rt._service.sessions.hub.rooms._store, "attend", waits)
+        joins = [asyncio.create_task(session.join("kept/a", info={"name": name})) for name in "xy"]
+        for _ in joins:
+            await arrives(asked.acquire())
+        joins[1].cancel()
+        await asyncio.wait([joins[1]])
+        told.set()
+        await arrives(joins[0])
+    assert joins[1].cancelled()
+    assert session in place.rt.room("kept/a")
+
+
 @pytest.mark.parametrize("broker", ["memory"], indirect=True)
 async def test_a_store_that_fails_as_none_should_is_asked_again(
     workers: Workers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
