@@ -59,6 +59,7 @@ class EngineGate(PlainGate):
                 version=query.version,
                 options=options,
                 text_only=query.base64 or query.jsonp is not None,
+                takes_many=_takes_many(request),
             )
             session = await self.open(request, endpoint, kind, wait)
             machine = session._machine
@@ -85,6 +86,12 @@ class EngineGate(PlainGate):
                 trial = machine.trial
                 machine.lost(trial, self.now())
                 trial.link.close(1001, "")
+
+
+def _takes_many(request: SessionRequest) -> bool:
+    """Whether it is JavaScript that asks, which takes any number of packets in the answer to a poll. A browser tells what
+    its request is for, where it comes by HTTPS or from its own machine; engine.io-client in Node, by what it asks."""
+    return "Sec-Fetch-Mode" in request.headers or request.headers.get("User-Agent") == "node-XMLHttpRequest"
 
 
 class Visit:

@@ -141,6 +141,23 @@ GONE = (400, 1)
 # -- handshakes ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("headers", "most"),
+    [({}, 16), ({"User-Agent": "node-XMLHttpRequest"}, 100), ({"Sec-Fetch-Mode": "cors"}, 100)],
+    ids=["unknown", "Node", "a browser"],
+)
+async def test_javascript_is_answered_with_all_there_is(headers: dict[str, str], most: int) -> None:
+    """Python's own client would end its session for more than 16 packets."""
+    async with engine() as one:
+        one.headers |= headers
+        sid = await one.open(path="/hold")
+        session = await one.session()
+        for number in range(100):
+            session.send_nowait(str(number))
+        status, body = await one.get(sid, path="/hold")
+        assert (status, body.decode().split("\x1e")) == (200, [f"4{number}" for number in range(most)])
+
+
 @pytest.mark.parametrize("path", ["/engine.io/", "/engine.io", "/hold", "/hold/"])
 async def test_a_handshake_with_and_without_the_slash(path: str) -> None:
     async with engine(ping_interval=0.3, ping_timeout=0.25, max_payload=500) as e:

@@ -39,6 +39,7 @@ class EngineMachine(PlainMachine):
         "_greeted",
         "_heartbeat",
         "_last_word",
+        "_most",
         "_noop_at",
         "options",
         "posting",
@@ -61,12 +62,15 @@ class EngineMachine(PlainMachine):
         version: int,
         options: EngineIO,
         text_only: bool = False,
+        takes_many: bool = False,
         **named: Any,
     ) -> None:
         super().__init__(config, peer_window, listener, now, *facts, capabilities=CAPABILITIES[version], **named)
         self.version: int = version
         self.options: EngineIO = options
         self.text_only: bool = text_only  # the client that opened it takes no bytes
+        most = options.max_packets
+        self._most: int = max(most, config.max_batch) if takes_many else most  # packets in the answer to a poll
         self.absent_at = FOREVER  # between two polls it is not absent
         self.posting: bool = False  # a POST is being read
         self.upgrade: Upgrade = Upgrade(possible=bool(options.upgrades))
@@ -251,7 +255,7 @@ class EngineMachine(PlainMachine):
             return
         parts = [] if self._greeted else [self._handshake(carrier)]
         parts += self._take_control(carrier)
-        most = min(self.config.max_batch, self.options.max_packets - len(parts))
+        most = min(self.config.max_batch, self._most - len(parts))
         first, items = self.outbox.peek(carrier.send_cursor, most, self.config.max_batch_size)
         parts += map(carrier.codec.item, items)
         if not any(parts):

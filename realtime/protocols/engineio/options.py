@@ -59,7 +59,8 @@ class EngineIO(Dialect):
     ping_interval: float = 25.0
     ping_timeout: float = 20.0
     max_payload: int = 1_000_000  # of a POST's body, and of one message over WebSocket
-    max_packets: int = 16  # in the answer to one poll: python-engineio's client refuses more
+    # In the answer to one poll: python-engineio's client refuses more. Whoever is known for JavaScript gets a batch.
+    max_packets: int = 16
     transports: tuple[str, ...] = TRANSPORTS
     allow_upgrades: bool = True
     upgrade_timeout: float = 10.0

@@ -30,9 +30,13 @@ OPTIONS = EngineIO(ping_interval=10, ping_timeout=5, upgrade_timeout=3)
 class Game:
     """A machine, and the requests that its client makes."""
 
-    def __init__(self, version: int = 4, config: Config = SMALL, options: EngineIO = OPTIONS) -> None:
+    def __init__(
+        self, version: int = 4, config: Config = SMALL, options: EngineIO = OPTIONS, *, takes_many: bool = False
+    ) -> None:
         self.listener = Diary()
-        self.machine = EngineMachine(config, NO_WINDOW, self.listener, 0.0, version=version, options=options, sid="s")
+        self.machine = EngineMachine(
+            config, NO_WINDOW, self.listener, 0.0, version=version, options=options, takes_many=takes_many, sid="s"
+        )
         self.version = version
 
     def carrier(self, transport: str) -> tuple[Carrier, FakeLink]:
@@ -201,6 +205,19 @@ def test_no_answer_has_more_packets_than_clients_take() -> None:
     assert len(said(link).split("\x1e")) == 16
     game.machine.expire(10)
     assert game.polled(10).split("\x1e") == ["2", *(f"4{number}" for number in range(15, 30))]
+
+
+def test_who_takes_many_gets_a_batch() -> None:
+    """And with one that is smaller than all else that may be said, no less than others."""
+    for most, got in ((64, 64), (3, 16)):
+        game = Game(config=Config(max_batch=most), takes_many=True)
+        for number in range(100):
+            game.machine.send(Outgoing.message(str(number)))
+        _, link = game.begin()
+        packets = said(link).split("\x1e")
+        assert packets[0][0] == "0"
+        assert packets[1:] == [f"4{number}" for number in range(len(packets) - 1)]
+        assert len(packets) == min(got, most + 1)
 
 
 def test_a_note_of_drops_says_nothing() -> None:
