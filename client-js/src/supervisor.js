@@ -116,8 +116,8 @@ function lost(s, carrier, how) {
   s._why = carrier._of._name + ": " + how;
   table(s);
   if (s._sid && !s._closing) s._owner._stateIs("detached");
-  // Where HTTP says that there is nothing of this name, nobody else will find it either.
-  if (!s._sid && /HTTP 404/.test(how)) end(s, 4411, "no transport got through: " + s._why);
+  // The page wants none any more; or where HTTP says that there is nothing of this name, nobody else will find it either.
+  if (!s._sid && (s._mute || /HTTP 404/.test(how))) end(s, 4411, "no transport got through: " + s._why);
 }
 
 // -- writing ---------------------------------------------------------------------------------------------------------
