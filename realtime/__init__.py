@@ -1,14 +1,24 @@
 """Realtime sessions for aiohttp that survive any change of transport.
 
-rt = realtime.Server()
+At the server, where `app` is an aiohttp.web.Application:
 
-@rt.endpoint("/chat")
-async def chat(session: realtime.Session) -> None:
-    await session.join("lobby")
-    async for message in session:
-        await rt.room("lobby").send(message)
+    rt = realtime.Server()
 
-realtime.setup(app, rt, prefix="/realtime")
+    @rt.endpoint("/chat")
+    async def chat(session: realtime.Session) -> None:
+        await session.join("lobby")
+        async for message in session:
+            await rt.room("lobby").send(message)
+
+    realtime.setup(app, rt, prefix="/realtime")
+
+A client in Python; pages find theirs at /realtime/client.js:
+
+    async with realtime.connect("http://127.0.0.1:8080/realtime/chat") as session:
+        await session.send("hello")
+        print(await session.receive())
+
+Help for tests is in realtime.testing, metrics for Prometheus are in realtime.metrics.
 """
 
 from typing import TYPE_CHECKING

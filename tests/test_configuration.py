@@ -61,6 +61,8 @@ def test_the_settings_of_the_whole_server_have_a_table_of_their_own() -> None:
         ("Server", realtime.Server),
         ("connect", realtime.connect),
         ("Events", realtime.Events),
+        ("Cluster", realtime.Cluster),
+        ("RedisBroker", realtime.RedisBroker),
         ("STOMP", realtime.STOMP),
     ],
 )

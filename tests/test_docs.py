@@ -34,14 +34,14 @@ def test_the_map_of_the_house_names_every_module_and_no_other() -> None:
 
 def test_links_between_documents_lead_somewhere() -> None:
     root = DOCS.parent
-    for document in [*DOCS.glob("*.md"), root / "README.md"]:
+    for document in [*DOCS.glob("*.md"), root / "README.md", root / "CHANGELOG.md"]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
 
 
 def test_links_to_sections_lead_somewhere() -> None:
     root = DOCS.parent
-    for document in [*DOCS.glob("*.md"), root / "README.md"]:
+    for document in [*DOCS.glob("*.md"), root / "README.md", root / "CHANGELOG.md"]:
         for target, section in re.findall(r"\]\(((?:[^)#:]+\.md)?)#([^)]+)\)", document.read_text(encoding="utf-8")):
             page = document.parent / target if target else document
             assert section in sections_of(page), f"{document.name} links to {target}#{section}"

@@ -27,6 +27,8 @@ from . import connect, demo, doctor, types
 __all__ = ["main"]
 
 MOST_WORKERS = 16  # of the demo, which are all on this machine
+RUN_HERE = (*own_transports(), *with_port_of_their_own())
+_LISTED = ", ".join(RUN_HERE)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     _add_demo(
         commands.add_parser(
-            "demo", help="serve the transport comparison page, and an echo, a chat and a ticker to try things with"
+            "demo",
+            help="serve a page that compares the transports, and an echo, a chat and a ticker to try things with",
+            description=(
+                "Serves a page on which all transports race and a session's network is broken, and the endpoints"
+                " /realtime/echo, /realtime/chat and /realtime/ticker, until it is interrupted."
+            ),
         )
     )
     _add_connect(
@@ -98,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
             description=(
                 "Sends each line of standard input as a text message and prints each message received as a line."
                 " At the end of input it waits until everything sent is acknowledged and the answers have come."
+                " Exit code 1 when no session can be had, 3 when the server ends it with an error."
             ),
         )
     )
@@ -144,8 +152,9 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transport",
         action="append",
-        choices=(*own_transports(), *with_port_of_their_own()),
-        help="try this transport only; repeat it for several (htmlfile and jsonp are run by browsers only)",
+        choices=RUN_HERE,
+        metavar="NAME",
+        help=f"try this transport only, of {_LISTED}; repeat it for several (only browsers run htmlfile and jsonp)",
     )
     parser.add_argument(
         "--timeout", type=_some_seconds, default=20.0, metavar="SECONDS", help="for all of it (default: 20)"
@@ -177,7 +186,7 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
         type=_transports,
         default=tuple(TRANSPORTS),
         metavar="A,B",
-        help=f"the transports to offer, best first (default: {','.join(TRANSPORTS)})",
+        help=f"the transports to offer, best first (default: all: {', '.join(TRANSPORTS)})",
     )
     parser.add_argument(
         "--workers",
@@ -200,8 +209,9 @@ def _add_connect(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transport",
         action="append",
-        choices=(*own_transports(), *with_port_of_their_own()),
-        help="use this transport only; repeat it to allow several, the most wanted first",
+        choices=RUN_HERE,
+        metavar="NAME",
+        help=f"use this transport only, of {_LISTED}; repeat it to allow several, the most wanted first",
     )
     parser.add_argument(
         "--binary", action="store_true", help="send raw chunks as binary messages, and write binary messages raw"

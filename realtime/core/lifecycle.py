@@ -1,6 +1,6 @@
 """The life of a session as a table: state × event → state, in one place, for both ends.
 
-docs/architecture.md draws its diagram from this table (`python -m realtime.core.lifecycle`).
+docs/architecture.md has the diagram that this table makes (`diagram()`).
 """
 
 from __future__ import annotations
@@ -87,7 +87,3 @@ def diagram() -> str:
         lines += [f"    {state} --> {after}: {event}" for event, after in events.items()]
     lines.append("    closed --> [*]")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":  # pragma: no cover
-    print(diagram())  # noqa: T201

@@ -33,6 +33,8 @@ __all__ = ["EngineConnection", "EngineGate", "Visit"]
 
 # What a form may bring beside its field, in bytes.
 FORM_SIZE = 4096
+# By which headers a client is known for JavaScript.
+_OF_JAVASCRIPT = {b"sec-fetch-mode": "mode", b"user-agent": "agent"}
 # What stands for a packet that cannot be read where an upgrade is tried.
 NONSENSE = Packet("")
 
@@ -59,7 +61,7 @@ class EngineGate(PlainGate):
                 version=query.version,
                 options=options,
                 text_only=query.base64 or query.jsonp is not None,
-                takes_many=_takes_many(request),
+                takes_many=query.transport == POLLING and _takes_many(request),
             )
             session = await self.open(request, endpoint, kind, wait)
             machine = session._machine
@@ -89,9 +91,10 @@ class EngineGate(PlainGate):
 
 
 def _takes_many(request: SessionRequest) -> bool:
-    """Whether it is JavaScript that asks, which takes any number of packets in the answer to a poll. A browser tells what
-    its request is for, where it comes by HTTPS or from its own machine; engine.io-client in Node, by what it asks."""
-    return "Sec-Fetch-Mode" in request.headers or request.headers.get("User-Agent") == "node-XMLHttpRequest"
+    """Whether it is JavaScript that asks, which takes any number of packets in the answer to a poll. A browser tells
+    what a request is for, over HTTPS or at its own machine; engine.io-client in Node, which XMLHttpRequest it has."""
+    signs = request._first(_OF_JAVASCRIPT)
+    return "mode" in signs or signs.get("agent") == "node-XMLHttpRequest"
 
 
 class Visit:

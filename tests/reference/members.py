@@ -63,6 +63,7 @@ def signature(callable_: Any) -> str:
 def _spelt(text: str, *, quoted: bool = False) -> str:
     if quoted:  # annotations are text: they stand in quotes behind ":" and "->"
         text = re.sub(r"(: |-> )(['\"])((?:(?!\2)[^\\]|\\.)*)\2(?=[ ,)]|$)", r"\1\3", text).replace("'", '"')
+        text = re.sub(r'ForwardRef\("([^"]*)"\)', r"\1", text)  # in what a NamedTuple makes
     return _SPELT.sub(lambda match: SPELT[match[1]], text)
 
 

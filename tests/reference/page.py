@@ -22,11 +22,48 @@ TITLES = {
 }
 # Settings have tables of their own.
 TABLES = {
+    "Cluster": "configuration.md#several-workers",
     "Config": "configuration.md#server-and-endpoints",
     "EngineIO": "configuration.md#engineio",
     "STOMP": "configuration.md#stomp",
     "SockJS": "configuration.md#sockjs",
     "SocketIO": "configuration.md#events-and-socketio",
+    "WebTransport": "configuration.md#webtransport",
+}
+# What applications are given, and do not make.
+GIVEN = {
+    "BlockingIdentity",
+    "Change",
+    "ClientNamespace",
+    "ClientSession",
+    "EventRoom",
+    "EventSession",
+    "Headers",
+    "Health",
+    "History",
+    "Identity",
+    "MadeCertificate",
+    "Namespace",
+    "ProxiedRequest",
+    "ProxyEvent",
+    "Room",
+    "Rule",
+    "Session",
+    "SessionInfo",
+    "State",
+    "StompClient",
+}
+# What the names of `realtime` concern, in the order in which one meets them.
+GROUPS = {
+    "The server": "Server setup get_server client_url readiness Health tune_gc",
+    "Sessions and rooms": "Session SessionRequest State Room History Change Identity SessionInfo",
+    "The Python client": "connect ClientSession ClientNamespace",
+    "Events": "Events Namespace EventSession EventRoom",
+    "STOMP": "STOMP StompClient StompMessage",
+    "Errors": "RealtimeError SessionClosed SendBufferFull LocalProtocolError RemoteProtocolError NegotiationError"
+    " Refusal Unauthorized EventError BrokerError",
+    "Options": "Config SockJS EngineIO SocketIO WebTransport",
+    "Several processes": "RedisBroker MemoryBroker Cluster Publisher BlockingPublisher BlockingIdentity",
 }
 INTRODUCTION = """\
 # The Python interface
@@ -68,11 +105,22 @@ def page() -> str:
     things = public()
     for module, title in TITLES.items():
         names = [name for name in EXAMPLES if name.rpartition(".")[0] == module]
-        links = ", ".join(f"[`{name.rpartition('.')[2]}`](#{_anchor(name)})" for name in names)
+        if module == "realtime":
+            grouped = {group: [f"{module}.{each}" for each in listed.split()] for group, listed in GROUPS.items()}
+            links = "\n".join(f"- {group}: {_links(listed)}" for group, listed in grouped.items())
+            placed = [name for listed in grouped.values() for name in listed]
+            assert sorted(names) == sorted(placed), "each public name has a place in GROUPS"
+            names = placed
+        else:
+            links = _links(names)
         parts.append(f"## {module}\n\n{title}\n\n{links}\n")
         for name in names:
             parts.append(_entry(name, things[name], shown))
     return "\n".join(parts)
+
+
+def _links(names: list[str]) -> str:
+    return ", ".join(f"[`{name.rpartition('.')[2]}`](#{_anchor(name)})" for name in names)
 
 
 def _anchor(name: str) -> str:
@@ -82,7 +130,7 @@ def _anchor(name: str) -> str:
 def _entry(name: str, thing: Any, shown: dict[type, str]) -> str:
     short = name.rpartition(".")[2]
     parts = [f"### {name}\n"]
-    if inspect.isclass(thing) and short in {"State", "ClientSession", "Session", "Room", "Rule"}:
+    if short in GIVEN:
         pass  # not made by applications
     else:
         kind = "class " if inspect.isclass(thing) and short != "connect" else ""

@@ -1,6 +1,6 @@
 """Every route of an application, from its route table, and what one request with a large body costs at each.
 
-    python -m tests.web.route_costs            # prints the table of docs/security.md
+    python -m tests.web.route_costs            # prints the table of docs/route-costs.md
     python -m tests.web.route_costs --write    # and writes it there
 
 A route that setup() adds, and that nobody has told here how to ask, raises: a new route has no table without a row.
@@ -33,7 +33,7 @@ from realtime.transports.form import CONTENT_TYPE
 
 __all__ = ["CASES", "CODINGS", "RouteCase", "application", "ask", "body_of", "cases_of"]
 
-PAGE = Path(__file__).parents[2] / "docs" / "security.md"
+PAGE = Path(__file__).parents[2] / "docs" / "route-costs.md"
 BEGIN, END = "<!-- routes -->", "<!-- /routes -->"
 PREFIX = "/realtime"
 SIZE = 6_000_000  # bytes of a body as it is, or unpacked
