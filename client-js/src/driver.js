@@ -134,7 +134,7 @@ function fail(s, code) {
   frames = ["x" + code + ",session," + s._received + ","];
   if (carries(s)) write(s, frames);
   else if (s._sid) say(s, frames);
-  end(s, code, code > 4000 ? "messages are lost" : "protocol error");
+  end(s, code, code > 4000 ? "messages lost" : "protocol error");
 }
 
 // -- what the machine tells ------------------------------------------------------------------------------------------

@@ -116,8 +116,8 @@ function lost(s, carrier, how) {
   s._why = carrier._of._name + ": " + how;
   table(s);
   if (s._sid && !s._closing) s._owner._stateIs("detached");
-  // The page wants none any more; or where HTTP says that there is nothing of this name, nobody else will find it either.
-  if (!s._sid && (s._mute || /HTTP 404/.test(how))) end(s, 4411, "no transport got through: " + s._why);
+  // Where HTTP says that there is nothing of this name, nobody else will find it either.
+  if (!s._sid && /HTTP 404/.test(how)) end(s, 4411, "no transport got through: " + s._why);
 }
 
 // -- writing ---------------------------------------------------------------------------------------------------------
@@ -178,7 +178,8 @@ function round(s, now) {
   s._waits = s._closing && s._batch;
   s._calm = s._owner.state === "open";
   s._crowd(places(s, s._holds) && !s._holds);
-  if (!s._all.length) end(s, 4411, CANNOT);
+  // Or nothing is under way that might still open what the page has closed.
+  if (!s._all.length || (s._mute && !s._sid && !s._newest)) end(s, 4411, CANNOT);
   actions = s._turn();
   for (i = 0; i < actions.length && !s._ended; i++) actions[i][0](s, actions[i][1], actions[i][2]);
   places(s, (s._holds = isHeld(s._newest) || isHeld(s._beside)));

@@ -278,6 +278,25 @@ test("close() while connecting closes what the server has opened meanwhile, and 
   }
 });
 
+test("close() between two attempts to open, or while auth is waited for: there is no other", () => {
+  const page = new Browser(code);
+  const network = new Network(page, { rtt: 10 });
+  network.fate = () => "refuse";
+  const session = page.connect("/chat", { transports: ["websocket"] });
+  page.advance(50);
+  session.close();
+  page.advance(1);
+  const { length } = network.tried;
+  assert.equal(page.timers.size, 0);
+  page.advance(60000);
+  assert.equal(network.tried.length, length);
+  let give;
+  page.connect("/chat", { auth: () => ({ then: (take) => (give = take) }) }).close();
+  give("late");
+  page.advance(60000);
+  assert.equal(network.tried.length, length);
+});
+
 test("close() while connecting, and what opens is lost: it is not opened again, and nothing else is told", () => {
   for (const after of [0, 20]) {
     const page = new Browser(code);
