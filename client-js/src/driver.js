@@ -65,7 +65,7 @@ export function send(s, item) {
 }
 
 export function close(s, code, reason) {
-  // Nothing was sent, and nothing has come: that is told. What the server may be opening just now is closed when it has.
+  // Nothing was sent, and nothing has come, so the page is told at once. What the server may just be opening goes on until it can be closed there.
   if (!s._sid && !s._out.length) s._owner._closed(code, reason, true, (s._mute = true));
   queueClose(s, code, reason);
   s._closeAt = s._at() + s._lifetime;

@@ -284,7 +284,7 @@ var prototype = {
     var unacknowledged = this.unacknowledged;
     if (this.readyState > 2) return;
     if (later || this._starts) {
-      // It failed at once. Whoever asked for it has had no time to listen yet.
+      // It failed at once, or was closed before it was open. Whoever asked for it has had no time to listen yet.
       setTimeout(function () {
         self._closed(code, reason, wasClean);
       }, 0);
