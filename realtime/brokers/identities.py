@@ -32,7 +32,7 @@ from ..core.identities import (
 )
 from .asking import CLOSINGS_KEPT, LIFE, Asking
 from .base import Keep
-from .excuses import EXCUSED
+from .excuses import EXCUSED, excuse
 from .local import LocalRoom
 from .messages import decoded, encoded
 from .publishing import NOTHING
@@ -87,6 +87,10 @@ class OfIdentity:
         """Nobody does: they are in it by their identity."""
         return False
 
+    def leave(self, receiver: Receiver, name: str) -> bool:
+        """Nor does anybody leave."""
+        return False
+
     def put_out(self, receiver: Receiver, name: str) -> None:
         """Nobody is: such a room is not closed."""
 
@@ -113,6 +117,10 @@ class Ear:
 
     def join(self, receiver: Receiver, name: str) -> bool:
         """Nobody else does."""
+        return False
+
+    def leave(self, receiver: Receiver, name: str) -> bool:
+        """Nor does anybody leave."""
         return False
 
     def put_out(self, receiver: Receiver, name: str) -> None:
@@ -262,19 +270,24 @@ class Identities:
 
     async def _say(self) -> None:
         part = self._asking.part
-        while self._answers:
-            some = dict(islice(self._answers.items(), MANY))
-            for question in some:  # which may be asked again meanwhile, of another run of the store
-                del self._answers[question]
-            calls = (self._store.answer(part, question, text) for question, text in some.items())
-            results = await asyncio.gather(*calls, return_exceptions=True)
-            failed = [one for one, result in zip(some, results, strict=True) if isinstance(result, BrokerError)]
-            for question in failed:
-                self._answers.setdefault(question, some[question])
-            if failed:
-                await asyncio.sleep(PAUSE)
-                await self._store.reached(CLOSINGS)
-        self._answering = False
+        try:
+            while self._answers:
+                some = dict(islice(self._answers.items(), MANY))
+                for question in some:  # which may be asked again meanwhile, of another run of the store
+                    del self._answers[question]
+                calls = (self._store.answer(part, question, text) for question, text in some.items())
+                results = await asyncio.gather(*calls, return_exceptions=True)
+                failed = False
+                for (question, text), result in zip(some.items(), results, strict=True):
+                    if isinstance(result, BaseException):
+                        failed = True
+                        excuse(result)
+                        self._answers.setdefault(question, text)
+                if failed:
+                    await asyncio.sleep(PAUSE)
+                    await self._store.reached(CLOSINGS)
+        finally:
+            self._answering = False
 
     # -- closings that were not heard ----------------------------------------------------------------------------------
 

@@ -23,5 +23,8 @@ class Members(Protocol):
     def join(self, receiver: Receiver, name: str) -> bool:
         """Puts a receiver into a room; False if it was there."""
 
+    def leave(self, receiver: Receiver, name: str) -> bool:
+        """Takes a receiver out of a room; False if it was not there."""
+
     def put_out(self, receiver: Receiver, name: str) -> None:
-        """Takes a receiver out of a room that it is in, or is joining."""
+        """Takes a receiver out of a room that it is in, or is joining, and tells it."""

@@ -75,10 +75,12 @@ class Attending:
         """Renews the leases. Where the store has forgotten one, all is added again."""
         now = asyncio.get_running_loop().time
         asked, every = now(), True
+        rooms: dict[int, list[str]] | None = None
         for part in tuple(self._parts):
             try:
                 if await self._register(part):
-                    await self._mend(part)
+                    rooms = rooms or self._rooms_by_part()
+                    await self._mend(part, rooms.get(part, ()))
             except BrokerError:
                 every = False
         if every:
@@ -86,13 +88,23 @@ class Attending:
 
     async def sweep(self) -> None:
         """Compares this worker's members with the store's."""
-        for part in self._parts | self._store.parts_of(self.here.rooms()):
+        rooms = self._rooms_by_part()
+        for part in self._parts | rooms.keys():
             with suppress(BrokerError):
-                await self._mend(part)
+                await self._mend(part, rooms.get(part, ()))
 
-    async def _mend(self, part: int) -> None:
+    def _rooms_by_part(self) -> dict[int, list[str]]:
+        """All rooms with members here, which are asked once where they are: there may be many, and many parts."""
+        found: dict[int, list[str]] = {}
+        for room in self.here.rooms():
+            (part,) = self._store.parts_of((room,))
+            found.setdefault(part, []).append(room)
+        return found
+
+    async def _mend(self, part: int, rooms: Iterable[str]) -> None:
+        """Compares a part of the store with who is here. `rooms` are those with members: of one that has come since,
+        its members have been told."""
         stored = await self._store.attending(part)
-        rooms = [room for room in self.here.rooms() if self._store.parts_of((room,)) == {part}]
         for room in {*stored, *rooms}:
             add, remove = self.here.differences(room, stored.get(room, ()))
             if add or remove:

@@ -153,11 +153,18 @@ class Rooms:
     async def join(
         self, receiver: Receiver, name: str, keep: Keep, *, info: str, last: int, after: Position | None
     ) -> Joined:
-        """Puts a receiver into a room, behind its snapshot if it wants one. Raises BrokerError."""
+        """Puts a receiver into a room, behind its snapshot if it wants one. Raises BrokerError. Where it raises, or is
+        cancelled, the receiver is not in the room, unless it was before."""
+        there = receiver in self._hub.members(name)
         async with self._using(name, keep) as room:
             joined = await self._join(receiver, room, last, after)
         if keep.presence:
-            await self.attend(receiver, name, info)
+            try:
+                await self.attend(receiver, name, info)
+            except BaseException:  # who is cancelled has not joined, and goes on where this has come if it joins again
+                if not there:
+                    self._hub.leave(receiver, name)
+                raise
         return joined
 
     async def _join(self, receiver: Receiver, room: LocalRoom, last: int, after: Position | None) -> Joined:
@@ -253,8 +260,7 @@ class Rooms:
                 raise BrokerError(reason, maybe_sent=True) from None
 
     def _acknowledged(self, name: str, position: Position) -> None:
-        room = self._local.get(name)
-        if room is not None:
+        if (room := self._local.get(name)) is not None:
             room.follower.learn(position)
 
     async def watch(self, name: str, keep: Keep) -> AsyncIterator[dict[str, str]]:
@@ -276,34 +282,29 @@ class Rooms:
 
     def received(self, room: str, entry: Entry) -> None:
         """A message of a room."""
-        local = self._local.get(room)
-        if local is not None:
+        if (local := self._local.get(room)) is not None:
             local.follower.message(entry)
 
     def subscribed(self, room: str) -> None:
         """The subscription stands."""
-        local = self._local.get(room)
-        if local is not None:
+        if (local := self._local.get(room)) is not None:
             local.follower.subscribed()
             local.look()
 
     def unsubscribed(self, rooms: Iterable[str]) -> None:
         """The subscriptions of these are lost, or may be."""
         for room in rooms:
-            local = self._local.get(room)
-            if local is not None:
+            if (local := self._local.get(room)) is not None:
                 local.unsubscribed()
 
     def missed(self, room: str) -> None:
         """Something came that could not be taken."""
-        local = self._local.get(room)
-        if local is not None:
+        if (local := self._local.get(room)) is not None:
             local.follower.missed()
 
     def attended(self, room: str) -> None:
         """Who is present may have changed."""
-        local = self._local.get(room)
-        if local is not None:
+        if (local := self._local.get(room)) is not None:
             local.look()
 
     def returned(self, run: str) -> None:

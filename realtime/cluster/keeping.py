@@ -113,7 +113,7 @@ class Keeping:
             del self._counts[key]  # it may change again meanwhile
         try:
             await asyncio.gather(*(self._directory.hold(key, self.worker, self.held(key)) for key in batch))
-        except BrokerError:
+        except BaseException:
             for key in batch:
                 self.count(key)
             raise

@@ -44,8 +44,10 @@ log: logging.Logger = logging.getLogger("realtime.cluster")
 
 # Where a request says who its client is, and that this is so.
 HEADER = b"Realtime-Hop"
-# So many may be connected who have not shown yet that they know the secret.
+# So many may be connected who have not shown yet that they know the secret. When there are as many, the first of them
+# makes room for another, if it has been one for so many seconds: else whoever connects as often keeps all workers out.
 MOST_STRANGERS = 256
+GRACE = 1.0
 # A connection that nobody uses is kept for so many seconds: longer than who has made it keeps it.
 IDLE = 60.0
 # How large a request line may be, or a header, and how many of these: what the worker let in that it came to is let in.
@@ -88,10 +90,9 @@ class Stranger(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """He is greeted, unless there are too many."""
         self._transport = cast("asyncio.Transport", transport)
-        if len(self._port.strangers) >= MOST_STRANGERS:
+        if not self._port.admits(self):
             self._transport.abort()
             return
-        self._port.strangers.add(self)
         self._patience = asyncio.get_running_loop().call_later(HANDSHAKE_PATIENCE, self.turn_away)
         self._transport.write(greeting(self._nonce))
 
@@ -115,7 +116,7 @@ class Stranger(asyncio.Protocol):
 
     def leaves(self) -> None:
         """He is no stranger any more, or is gone."""
-        self._port.strangers.discard(self)
+        self._port.strangers.pop(self, None)
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
@@ -194,7 +195,7 @@ class InnerPort:
         self._path = ""  # of the Unix socket
         self._server: web.Server | None = None
         self._by: web.Server | None = None
-        self.strangers: set[Stranger] = set()
+        self.strangers: dict[Stranger, float] = {}  # since when; the first has been one for longest
         self.known: set[Known] = set()
         self.streams: set[Stream] = set()  # sessions of WebTransport that others bring
         self.turned_away: int = 0  # so many strangers, and requests that were not sealed
@@ -212,7 +213,10 @@ class InnerPort:
             self._listener = await loop.create_unix_server(self._stranger, sock=private_socket(place.path))
         else:
             tls = None if self._cluster.tls is None else self._cluster.tls[0]
-            self._listener = await loop.create_server(self._stranger, place.host, place.port, ssl=tls)
+            patience = None if tls is None else HANDSHAKE_PATIENCE
+            self._listener = await loop.create_server(
+                self._stranger, place.host, place.port, ssl=tls, ssl_handshake_timeout=patience
+            )
             place.port = self._listener.sockets[0].getsockname()[1]
         told = self._cluster.advertise
         return address_of(place if told is None else place_of(told, "advertise"))
@@ -260,6 +264,17 @@ class InnerPort:
 
     def _stranger(self) -> Stranger:
         return Stranger(self)
+
+    def admits(self, stranger: Stranger) -> bool:
+        """Somebody has connected; whether he may stay."""
+        now = asyncio.get_running_loop().time()
+        if len(self.strangers) >= MOST_STRANGERS:
+            first, since = next(iter(self.strangers.items()))
+            if now - since < GRACE:
+                return False
+            first.turn_away()
+        self.strangers[stranger] = now
+        return True
 
     def hears(self, stranger: Stranger, transport: asyncio.Transport, nonce: bytes, hello: Hello) -> None:
         """Somebody has said his hello."""

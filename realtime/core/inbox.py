@@ -10,7 +10,7 @@ Messages that are nothing without each other (group()) count as taken together, 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TypeAlias
 
@@ -186,6 +186,16 @@ class Inbox:
                 self.owed_since = now
         if received - self._announced_received >= self._quarter_messages or self._received_bytes >= self._quarter_bytes:
             self.owed_since = AT_ONCE
+
+    def restore(self, sizes: Sequence[int], now: float) -> None:
+        """Messages of these sizes were received before, and wait: when they came they were within the window and the
+        rate, and are again, whatever the limits are now."""
+        if sizes:
+            self.items, self._sizes = deque([""] * len(sizes)), deque(sizes)
+            self._within = deque([now] * len(sizes)) if self.metered else EMPTY
+        self._bytes = sum(sizes)
+        self.received += len(sizes)
+        self.total += self._bytes
 
     def other(self, now: float) -> None:
         """Something has come that is no new message. Raises RemoteProtocolError (1008) when that exceeds the rate."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from ..brokers.excuses import excuse
 from ..brokers.messages import encoded
 from ..brokers.publishing import NOTHING
 from ..core.durable.changes import Change, Published, Touch
@@ -18,7 +19,7 @@ from ..core.durable.record import Publish
 from ..core.errors import BrokerError
 from ..core.frames import Outgoing
 from ..hub import Hub
-from ..loops import begin
+from ..loops import begin, ends
 
 __all__ = ["FRESH", "MOST_PAUSE", "PAUSE", "Publishing", "publish"]
 
@@ -100,6 +101,10 @@ class Publishing:
             try:
                 await publish(self._hub, one, self._life, holding.confirmed + FRESH)
                 return True
-            except BrokerError:
+            except BaseException as error:
+                if ends(error):
+                    raise
+                if pause == PAUSE:  # once is enough
+                    excuse(error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, MOST_PAUSE)

@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, NamedTuple, Protocol
 
 from ..brokers.base import Keep
+from ..brokers.excuses import excuse
 from ..brokers.feed import Feed, Reader, said
 from ..brokers.local import LocalRoom
 from ..brokers.presence import info_text
@@ -22,10 +23,9 @@ from ..core.durable.owner import Owner
 from ..core.durable.record import Stage
 from ..core.durable.room_outbox import Passed
 from ..core.durable.rooms import resumed
-from ..core.errors import BrokerError
 from ..core.rooms import Entry, Position
 from ..hub import Hub
-from ..loops import begin
+from ..loops import begin, ends
 
 __all__ = ["Joined", "SessionRooms"]
 
@@ -219,7 +219,10 @@ class SessionRooms:
             if raising is not None:
                 await store.raise_epoch(room, keep, *raising)
                 machine.rooms.heard(room)
-        except BrokerError:
+        except BaseException as error:
+            if ends(error):
+                raise
+            excuse(error)
             machine.rooms.unanswered(question)
             machine.listener.dirty()
             await asyncio.sleep(RETRY)

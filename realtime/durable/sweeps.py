@@ -14,6 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from ..brokers.base import Records, Store, Unreadable
+from ..brokers.excuses import EXCUSED, excuse
 from ..core.durable.changes import Context, Ended, Published
 from ..core.durable.opening import Opening
 from ..core.durable.owner import Outcome, Owner, Write
@@ -22,7 +23,7 @@ from ..core.durable.takeover import NOBODY, Notice, Orphan, abandoned, orphan, u
 from ..core.errors import BrokerError, Refusal
 from ..core.leases import Gone, Later, Peer
 from ..endpoint import Endpoint
-from ..loops import Tasks
+from ..loops import Tasks, ends
 from ..sessions import Sessions
 from .holding import Holding, unused_id
 from .publishes import FRESH, MOST_PAUSE, PAUSE, publish
@@ -157,11 +158,11 @@ class Sweeps:
     async def _compare(self, run: str) -> None:
         for sid, holding in tuple(self._keeper.holdings.items()):
             if self._store.run_at(self._keeper.records.home(sid)) == run:
-                with suppress(BrokerError):
+                with EXCUSED:
                     holding.compare(await self._keeper.records.id(sid))
         for sid, (owner, endpoint, _) in tuple(self._buried.items()):
             if self._store.run_at(self._keeper.records.home(sid)) == run:
-                with suppress(BrokerError):
+                with EXCUSED:
                     await self._write_over(sid, owner, self._keeper.served.life(endpoint))
 
     async def _write_over(self, sid: str, owner: Owner, life: float) -> None:
@@ -191,8 +192,14 @@ class Sweeps:
         for sid in due:
             if self._keeper.leaving:
                 return
-            with suppress(Refusal):
-                await self._look_after(sid)
+            try:
+                with suppress(Refusal):
+                    await self._look_after(sid)
+            except BaseException as error:  # of this one: others are behind it, which are due as well
+                if ends(error) or isinstance(error, BrokerError):
+                    raise
+                log.exception("a durable session could not be looked after, and is looked at again later")
+                await self._keeper.records.postpone(sid, LATER)
 
     async def _look_after(self, sid: str) -> None:
         records = self._keeper.records
@@ -277,7 +284,11 @@ class Sweeps:
                     published = True
                 if owner.answered(await self._keeper.records.put(sid, owner.again(), life)) is not Outcome.BEHIND:
                     return
-            except BrokerError:
+            except BaseException as error:
+                if ends(error):
+                    raise
+                if pause == PAUSE:
+                    excuse(error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, MOST_PAUSE)
 

@@ -11,6 +11,7 @@ import dataclasses
 import enum
 import functools
 import inspect
+import itertools
 import sys
 import types
 import typing
@@ -209,27 +210,13 @@ def _by_name(thing: Any, make: Callable[[], Check]) -> Check:
     return made[0]
 
 
-def _null(value: Any, where: Where) -> None:
-    if value is not None:
-        raise _wrong(where, "null", value)
+def _exactly(kind: type, takes: str) -> Callable[[Any, Where], Any]:
+    def check(value: Any, where: Where) -> Any:
+        if type(value) is not kind:
+            raise _wrong(where, takes, value)
+        return value
 
-
-def _str(value: Any, where: Where) -> str:
-    if type(value) is not str:
-        raise _wrong(where, "a str", value)
-    return value
-
-
-def _bool(value: Any, where: Where) -> bool:
-    if type(value) is not bool:
-        raise _wrong(where, "a bool", value)
-    return value
-
-
-def _bytes(value: Any, where: Where) -> bytes:
-    if type(value) is not bytes:
-        raise _wrong(where, "bytes", value)
-    return value
+    return check
 
 
 def _int(value: Any, where: Where) -> int:
@@ -251,8 +238,15 @@ def _float(value: Any, where: Where) -> float:
         raise Misfit(where, " is a number that is too large") from None
 
 
-_PLAIN: dict[Any, Callable[[Any, Where], Any]] = {str: _str, bool: _bool, bytes: _bytes, int: _int, float: _float}
-_EXACT = {check: plain for plain, check in _PLAIN.items()}
+_null = _exactly(type(None), "null")
+_PLAIN: dict[Any, Callable[[Any, Where], Any]] = {
+    str: _exactly(str, "a str"),
+    bool: _exactly(bool, "a bool"),
+    bytes: _exactly(bytes, "bytes"),
+    int: _int,
+    float: _float,
+}
+_EXACT = {_null: type(None)} | {check: plain for plain, check in _PLAIN.items()}
 
 
 def exact_of(check: Check) -> type | None:
@@ -268,8 +262,17 @@ _said: ContextVar[dict[tuple[int, int], tuple[Any, Misfit | None]] | None] = Con
 def _union(checks: list[Check], annotation: Any) -> Check:
     if None in checks:
         return None
+    # What is one of these stays as it is: an error of each check before its own takes long.
+    exact: set[type] = {type(None)} if _null in checks else set()
+    checks = [one for one in checks if one is not _null]
+    for plain in itertools.takewhile(bool, map(exact_of, checks)):
+        assert plain is not None
+        if plain not in (int, float) or exact.isdisjoint((int, float)):  # of these the first takes both
+            exact.add(plain)
 
     def check(value: Any, where: Where) -> Any:
+        if type(value) in exact:
+            return value
         if type(value) not in (list, dict):
             return first(value, where)
         said = _said.get()
@@ -297,11 +300,10 @@ def _union(checks: list[Check], annotation: Any) -> Check:
                 return one(value, where)
             except Misfit as misfit:
                 last = misfit
-        if len([one for one in checks if one is not _null]) == 1 and value is not None:
+        if len(checks) == 1:
             raise last
         raise Misfit(where, f" is none of what it may be ({_name(annotation)}), but {_shown(value)}")
 
-    checks.sort(key=lambda one: one is not _null)  # null fits nothing else, and is told of last
     return check
 
 

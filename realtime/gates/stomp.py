@@ -174,6 +174,10 @@ class TcpLink(asyncio.Protocol):
     async def _finish(self, work: Awaitable[None]) -> None:
         try:
             await work
+        except Exception as error:  # nothing may be left out of what the client says
+            told = {"message": "a STOMP client's connection raised", "exception": error, "transport": self._transport}
+            asyncio.get_running_loop().call_exception_handler(told)
+            self.abort()
         finally:
             self._task = None
             if not self._lost:

@@ -240,12 +240,15 @@ class StompConnection:
         elif member is not None:
             member.end()
             member.give_back(over=False)
-        self._return(self.conversation.deliveries.drop(subscription))
-        self._ready()
+        deliveries = self.conversation.deliveries
+        full = deliveries.room <= 0
+        if parcels := deliveries.drop(subscription):
+            self._return(parcels)
+            self._ready(None, full)
 
     def _settle(self, act: Settle) -> None:
         deliveries = self.conversation.deliveries
-        found = deliveries.find(act.number)
+        found, full = deliveries.find(act.number), deliveries.room <= 0
         member = None if found is None else self._members.get(found[0])
         settled = deliveries.settle(act.number)
         for parcel in settled:
@@ -254,11 +257,12 @@ class StompConnection:
             if parcel is not None:
                 self.queues.settle(parcel, accepted=act.accepted)
         if settled:
-            self._ready()
+            self._ready(member, full)
 
-    def _ready(self) -> None:
-        """There is room for more messages of queues, whichever subscription it was that had taken it."""
-        for member in tuple(self._members.values()):
+    def _ready(self, own: TopicMember | QueueMember | None, full: bool) -> None:
+        """There is room for more messages of queues: for this subscription, whose it was, and for all of them where
+        there was none."""
+        for member in tuple(self._members.values()) if full else (own,):
             if isinstance(member, QueueMember):
                 self.queues.ready(member.subscription.destination, member)
 
@@ -340,8 +344,11 @@ class StompConnection:
 
     def late(self, number: int) -> None:
         """A message was not acknowledged in time: it is given to somebody again."""
-        self._return([self.conversation.deliveries.withdraw(number)])
-        self._ready()
+        deliveries = self.conversation.deliveries
+        found, full = deliveries.find(number), deliveries.room <= 0
+        if found is not None:
+            self._return([deliveries.withdraw(number)])
+            self._ready(self._members.get(found[0]), full)
 
 
 def _number(headers: Mapping[str, str], name: str) -> int:

@@ -87,12 +87,13 @@ class _Queue:
             del self.consumers[consumer]
             self.full[consumer] = None
 
-    def freed(self, consumer: Consumer | None) -> None:
-        """This one may have room again, or any."""
-        for one in tuple(self.full) if consumer is None else (consumer,):
-            if one in self.full:
-                del self.full[one]
-                self.consumers[one] = None
+    def freed(self, consumer: Consumer | None) -> bool:
+        """This one may have room again, or any: whether there are such, which had none."""
+        freed = [one for one in (tuple(self.full) if consumer is None else (consumer,)) if one in self.full]
+        for one in freed:
+            del self.full[one]
+            self.consumers[one] = None
+        return bool(freed)
 
     def space(self, most: int) -> int:
         """How many messages the consumers take now, up to `most`: no more of them are asked than it needs, and who has
@@ -207,7 +208,7 @@ class SharedQueues:
         if not self._sweeper:
             self._sweeper.keep_up(self._sweep)
         queue.claims = True
-        self.ready(destination)
+        self.look(queue)
 
     def unsubscribe(self, destination: str, consumer: Consumer) -> None:
         """Gives it no more."""
@@ -244,8 +245,7 @@ class SharedQueues:
     def ready(self, destination: str, consumer: Consumer | None = None) -> None:
         """A consumer of this queue has room again: this one, or any."""
         queue = self._queues.get(destination)
-        if queue is not None:
-            queue.freed(consumer)
+        if queue is not None and (queue.freed(consumer) or queue.again):  # whoever had room has been given all there is
             self.look(queue)
 
     def look(self, queue: _Queue) -> None:
@@ -313,8 +313,10 @@ class SharedQueues:
                     self._taken(queue, taken)
                 queue.again = queue.again or bool(found)
                 self._give(queue)
-        except BrokerError:
-            pass  # the next sweep looks again
+        except BaseException as error:
+            queue.again = True  # the next sweep looks, or whoever says before that he has room
+            if not isinstance(error, BrokerError):
+                raise
         finally:
             queue.taking = None
 
@@ -400,6 +402,9 @@ class SharedQueues:
                 break
             except BrokerError:  # it is this worker's until the store is there; then another's
                 await asyncio.sleep(PAUSE)
+            except Exception:
+                log.exception("a message that nobody has taken could not be kept, and is put there again")
+                await asyncio.sleep(AGAIN)
         if not kept:
             self.dropped += 1
             log.warning(

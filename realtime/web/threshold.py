@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol, TypeAlias, cast, runtime_checkable
 
+from aiohttp import WebSocketError, WSCloseCode
+
 from ..core.errors import Refusal
 from ..gates.base import Connection, Gone
 from ..owners import Elsewhere
@@ -85,7 +87,8 @@ def frame_size(data: bytes | bytearray) -> int:
 class Threshold:
     """One connection, from its first byte until its session is known.
 
-    At most AHEAD_SIZE bytes are kept, and one frame of the size that the link takes.
+    At most AHEAD_SIZE bytes are kept, and one message of the size that the link takes, with the heads of its fragments:
+    these may be as many as one likes, since they may be empty.
     """
 
     def __init__(self, link: LeanLink, connection: Opening, carry: Carry, max_size: int) -> None:
@@ -125,6 +128,9 @@ class Threshold:
             del self._kept[-len(frame) :]  # it was answered
         elif not self._waiting and frame[0] & FINAL:
             self._kept.clear()  # a message that says nothing here
+        elif not self._waiting and len(self._kept) > self._max_size + AHEAD_SIZE:
+            self._step_aside()
+            self._link.unreadable(WebSocketError(WSCloseCode.MESSAGE_TOO_BIG, "a message in too many fragments"))
 
     def eof_received(self) -> None:
         """The client sends nothing more."""

@@ -24,7 +24,7 @@ from ..request import SessionRequest
 from ..transports.webtransport import WebTransport
 from ..web.batches import HEAD_SIZE
 from .door import Door
-from .link import CLOSE_PATIENCE, HIGH_WATER, PIECE, Carried, Link
+from .link import CLOSE_PATIENCE, HIGH_WATER, PIECE, Carried, Link, keep
 
 __all__ = ["Carry", "Head", "Passing", "Taking", "begin_session", "turned_away"]
 
@@ -173,7 +173,7 @@ class Passing:
             self._carried.took(len(data))
             return
         if data:
-            self._unread.append(data)
+            keep(self._unread, data)
         self._give()
 
     def _give(self) -> None:

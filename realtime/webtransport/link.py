@@ -19,7 +19,7 @@ from ..pace import TURN
 from ..transports import WEBTRANSPORT, Frame
 from ..transports.webtransport import LengthDecoder
 
-__all__ = ["Carried", "Link"]
+__all__ = ["Carried", "Link", "keep"]
 
 T = TypeVar("T")
 
@@ -31,6 +31,14 @@ HIGH_WATER = 262_144
 CLOSE_PATIENCE = 2.0
 NOBODY = Ignoring()
 framed = WEBTRANSPORT.frame
+
+
+def keep(unread: deque[bytes], data: bytes) -> None:
+    """Keeps what has come behind what is unread. Two bytes alone would take as much as fifty."""
+    if unread and len(unread[-1]) < PIECE:
+        unread[-1] += data
+    else:
+        unread.append(data)
 
 
 class Carried(Protocol):
@@ -139,7 +147,7 @@ class Link:
         if self._over:
             self._carried.took(len(data))
         elif data:
-            self._unread.append(data)
+            keep(self._unread, data)
         self._go_on()
 
     def turned(self) -> None:

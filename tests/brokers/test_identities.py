@@ -302,6 +302,27 @@ async def test_an_identity_is_closed_at_every_worker(workers: Workers) -> None:
     assert (bob.close_code, bob.close_reason) == (4002, "bye")
 
 
+@pytest.mark.parametrize("broker", ["memory"], indirect=True)
+async def test_an_answer_is_told_whatever_the_store_raises(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or whoever closes an identity would wait in vain."""
+    monkeypatch.setattr("realtime.brokers.identities.PAUSE", 0.01)
+    one, two = await workers.start(), await workers.start()
+    await login(two, "ada")
+    store = two.rt._service.sessions.hub.rooms._store
+    answer, faults = store.answer, [RuntimeError("of a store"), BrokerError("away")]
+
+    async def fails_first(*said: Any) -> None:
+        if faults:
+            raise faults.pop()
+        await answer(*said)
+
+    monkeypatch.setattr(store, "answer", fails_first)
+    assert await one.rt.identity("ada").close() == 1
+    assert "of a store" in caplog.text
+
+
 async def test_an_open_in_flight_at_another_worker_is_refused_and_a_later_one_is_not(workers: Workers) -> None:
     one, two = await workers.start(), await workers.start()
     workers.gate.clear()

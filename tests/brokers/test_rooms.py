@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -105,6 +105,34 @@ async def test_every_member_hears_everything_once_in_one_order(workers: Workers,
     await places[1].rt.room(room).send(b"\x00\n\xff")
     for peer, _ in members:
         assert await peer.take(1) == [b"\x00\n\xff"]
+
+
+@pytest.mark.parametrize("broker", ["memory"], indirect=True)
+@pytest.mark.parametrize("before", [False, True])
+async def test_a_join_that_is_cancelled_is_none(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
+    """Also where only its presence had to be told yet. Who was in the room before stays there."""
+    place = await workers.start()
+    _, session = await member(place, "kept/a" if before else "kept/b")
+    session._takes_positions({})
+    rooms, asked = place.rt._service.sessions.hub.rooms, asyncio.Event()
+
+    async def hangs(*_: Any) -> bool:
+        asked.set()
+        return await asyncio.Event().wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rooms._store, "attend", hangs)
+        joining = asyncio.create_task(session.join("kept/a", info={"name": "x"}))
+        await arrives(asked.wait())
+        joining.cancel()
+        await asyncio.wait([joining])
+    assert joining.cancelled()
+    assert (session in place.rt.room("kept/a")) is before
+    assert (session.id in rooms._attending.here.members("kept/a")) is before
+    assert session._positions is not None
+    assert (session._positions.cursor_of("kept/a") is None) is before  # the next one goes on where this has come
 
 
 @pytest.mark.parametrize("broker", ["memory"], indirect=True)
@@ -597,3 +625,33 @@ async def test_a_publisher_serves_nothing_and_is_heard(
     peer, _ = await member(one, "plain")
     assert await arrives(asyncio.to_thread(blocking))
     assert await peer.take(1) == ["mfrom a thread"]
+
+
+async def test_a_sweep_asks_once_where_a_room_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not once for each part of the store, of which there are many."""
+    rt = realtime.Server(broker=MemoryBroker())
+    configure(rt)
+    async with serving(rt):
+        attending = rt._service.sessions.hub.rooms._attending
+        store, asked = attending._store, list[str]()
+        for number in range(20):
+            attending.here.add(f"kept/{number}", "somebody", "{}")
+            attending.also(number)
+
+        def parts_of(rooms: Iterable[str]) -> set[int]:
+            asked.extend(rooms)
+            return {int(asked[-1].partition("/")[2]) % 4}
+
+        monkeypatch.setattr(store, "parts_of", parts_of)
+        told: list[str] = []
+
+        async def attend(room: str, add: dict[str, str], _: Iterable[str]) -> bool:
+            told.append(room)
+            return True
+
+        monkeypatch.setattr(store, "attend", attend)
+        await attending.sweep()
+        assert len(asked) == 20
+        assert sorted(told) == sorted(asked)
+        for room in asked:
+            attending.here.remove(room, "somebody")

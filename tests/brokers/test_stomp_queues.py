@@ -104,6 +104,20 @@ async def put(one: Client, *bodies: str) -> None:
         await one.done("SEND", {"destination": QUEUE, "n": body}, body)
 
 
+class Parcels:
+    """A subscriber that has room."""
+
+    room = 9
+
+    def __init__(self) -> None:
+        self.has: list[Parcel] = []
+
+    def take(self, parcel: Parcel) -> bool:
+        """See queues.Consumer."""
+        self.has.append(parcel)
+        return True
+
+
 def about(message: Frame) -> dict[str, str]:
     """The header of an ACK of this message."""
     return {"id": message.headers["ack"]}
@@ -431,10 +445,11 @@ async def test_a_dead_letter_waits_for_the_store(workers: Workers, monkeypatch: 
         nonlocal times
         times += 1
         if times < 3:
-            raise BrokerError("it takes no writes")
+            raise BrokerError("it takes no writes") if times > 1 else RuntimeError("of a store")
         return await keep(*arguments)
 
     monkeypatch.setattr(store, "put", away)
+    monkeypatch.setattr(shared_queues, "AGAIN", 0.01)
     await one.send("NACK", about(message))
     await until_held(place, 1, "/queue/dead")
     await until_held(place, 0)
@@ -544,3 +559,39 @@ async def test_a_clock_that_is_set(workers: Workers, redis_urls: dict[str, str],
         assert [one.id for one in await store.take("q", "two", 1, 30.0)] == [given.id]
         await store.settle("q", [given.id])
         assert not client.exists(key, looked)
+
+
+@pytest.mark.parametrize("broker", ["memory"], indirect=True)
+async def test_the_store_is_asked_where_there_may_be_something(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who says that he has room, and had some, has been given all there was: unless the store could not be asked."""
+    place = await started(workers)
+    queues, one, asked, fails = queues_of(place), Parcels(), 0, False
+    store = await store_of(place, QUEUE)
+    take = store.take
+
+    async def asking(*args: Any) -> list[Taken]:
+        nonlocal asked
+        asked += 1
+        if fails:
+            raise Refused("not now")
+        return await take(*args)
+
+    monkeypatch.setattr(store, "take", asking)
+    await queues.subscribe(QUEUE, one)
+    await queues._tasks.ended()
+    assert asked == 1
+    queues.ready(QUEUE, one)
+    assert not queues._tasks
+    fails = True
+    await queues.put(QUEUE, {}, b"x")
+    await queues._tasks.ended()
+    assert not one.has
+    fails = False
+    queues.ready(QUEUE, one)
+    await queues._tasks.ended()
+    assert [parcel.body for parcel in one.has] == [b"x"]
+    queues.settle(one.has[0], accepted=True)
+    queues.unsubscribe(QUEUE, one)
+    await eventually(lambda: not len(queues))

@@ -493,6 +493,26 @@ async def test_what_could_not_be_written_is_written_later(workers: Workers, monk
             await asyncio.sleep(0.001)
 
 
+async def test_a_count_that_could_not_be_written_is_due_still(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the store raises; then its task begins again."""
+    one, _ = await workers.pair()
+    counts, faults = one._keeping, [RuntimeError("of a store")]
+    hold = workers.stored.hold
+
+    async def fails_first(key: str, worker: str, count: int) -> Any:
+        if faults:
+            raise faults.pop()
+        return await hold(key, worker, count)
+
+    monkeypatch.setattr(workers.stored, "hold", fails_first)
+    monkeypatch.setattr("realtime.loops.AGAIN", 0.01)
+    counts.count("address 1")
+    await arrives(counts.written())
+    assert workers.stored.asked.count("hold") == 1
+
+
 async def test_what_is_due_is_bounded(workers: Workers) -> None:
     one, _ = await workers.pair()
     workers.stored.away = True

@@ -17,6 +17,7 @@ from realtime.cluster.answers import Answer, Chunks
 from realtime.cluster.hops import Broken
 from realtime.transports.websocket import FIN_CLOSE, FIN_PING, FIN_PONG, FIN_TEXT
 from realtime.web import sockets
+from realtime.web.handshake import AHEAD_SIZE
 from realtime.web.lean import LeanLink
 from realtime.web.parsing import Shared
 from realtime.web.reframed import framed
@@ -138,6 +139,24 @@ async def test_what_comes_with_the_frame_that_settles_it_is_told_once() -> None:
     link.start(threshold, None)
     threshold.data_received(b"".join(masked(FIN_TEXT, text) for text in (b"a", b"b", b"c")))
     assert connection.told == ["a", "b", "c"]
+
+
+async def test_a_message_in_fragments_is_bounded_however_empty_they_are() -> None:
+    failed: list[int] = []
+    connection: Any = Told()
+    connection.failed, connection.lost = failed.append, lambda: None
+    nothing: Any = Nothing()
+    link = LeanLink(nothing, 1000, nothing)
+    threshold = Threshold(link, connection, nothing.carry, 1000)
+    link.start(threshold, None)
+    threshold.data_received(masked(0x01, b"x"))
+    empty = masked(0x00) * 1000
+    for _ in range(20):
+        if not failed:
+            threshold.data_received(empty)
+            assert len(threshold._kept) <= 1000 + AHEAD_SIZE
+    assert failed == [1009]
+    assert not threshold._kept
 
 
 async def attached(one: Fleet, before: bytes, dice: random.Random) -> tuple[bytes, Any]:

@@ -238,7 +238,8 @@ async def test_a_port_that_says_nothing_is_given_up(tmp_path: Path, monkeypatch:
         writer.close()
 
 
-async def test_strangers_are_counted_and_others_still_come_in() -> None:
+async def test_strangers_are_counted_and_others_still_come_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(port_module, "GRACE", 60.0)
     async with a_worker() as worker:
         them = [await connected(worker) for _ in range(MOST_STRANGERS)]
         await eventually(lambda: len(worker.inner.strangers) == MOST_STRANGERS)
@@ -248,6 +249,23 @@ async def test_strangers_are_counted_and_others_still_come_in() -> None:
             other.transport.abort()
         await eventually(lambda: not worker.inner.strangers)
         (await hop_to(worker)).transport.close()
+
+
+async def test_who_was_a_stranger_for_longest_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever connects as often as anybody may, and says nothing, keeps no worker out."""
+    monkeypatch.setattr(port_module, "MOST_STRANGERS", 2)
+    async with a_worker() as worker:
+        them = [await connected(worker) for _ in range(2)]
+        await eventually(lambda: len(worker.inner.strangers) == 2)
+        reader, writer = await connected(worker)
+        assert await is_cut_off(reader)
+        monkeypatch.setattr(port_module, "GRACE", 0.0)
+        (await hop_to(worker)).transport.close()
+        await arrives(them[0][0].readexactly(GREETING_SIZE))
+        assert await is_cut_off(them[0][0])
+        assert len(worker.inner.strangers) == 1
+        for _, other in [*them, (reader, writer)]:
+            other.transport.abort()
 
 
 async def test_whatever_strangers_say(caplog: pytest.LogCaptureFixture) -> None:

@@ -300,6 +300,19 @@ def test_the_rate_may_close() -> None:
     assert (caught.value.close_code, box.received) == (1008, 1)
 
 
+@pytest.mark.parametrize("limited", [False, True])
+def test_what_waits_from_before_is_within_all_limits(limited: bool) -> None:
+    config = Config(max_message_rate=1, rate_burst=1, on_rate="close")
+    box = Inbox(Window(2, 9), Meter.of(config, 0.0) if limited else None)
+    box.restore([], 5.0)
+    assert box.items is EMPTY
+    box.restore([9, 0, 9], 5.0)
+    assert (box.received, box.size, box.total, box.has_room(0), box.releases_at) == (3, 18, 18, False, float("inf"))
+    box.take(5.0)
+    box.take(5.0)
+    assert (box.taken, box.has_room(0), box.has_room(1)) == (2, True, False)
+
+
 def test_discarding_asks_for_no_rate() -> None:
     box = metered()
     for number in range(4):

@@ -52,6 +52,18 @@ async def test_published_behind_the_commit_in_order_and_once(place: Place) -> No
     assert (await record(one, raw.sid)).publishes == ()
 
 
+async def test_a_store_that_fails_as_none_should_is_asked_again(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    one = await keeping(place, telling)
+    Rooms(one.rt).raises = [RuntimeError("of a store"), RuntimeError("of a store")]
+    raw = Raw(place.http, one.url)
+    await raw.open()
+    await raw.say("a")
+    await raw.until("mtold a")
+    await is_done(one, raw.sid)
+    assert await heard(one.rt) == ["a", "a again"]
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
 async def test_a_member_that_is_not_durable_hears_it(place: Place) -> None:
     async def handler(session: realtime.Session) -> None:
         if not session.durable:

@@ -304,6 +304,28 @@ async def test_a_room_whose_store_went_back_below_the_join(place: Place) -> None
     assert raw.heard[0].startswith("kept d")
 
 
+async def test_a_store_that_fails_as_none_should_is_asked_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("realtime.durable.rooms.RETRY", 0.01)
+    one, two = await with_rooms(place, joining), await with_rooms(place, joining)
+    raw = await member(place, one, "kept")
+    stands_still(one)
+    await two.rt.room("kept").send("a")
+    store: Any = two.rt._service.sessions.hub.rooms._store
+    read, faults = store.read, [RuntimeError("of a store")]
+
+    async def fails_first(room: str, *asked: Any) -> Any:
+        if room == "kept" and len(asked) == 3 and faults:
+            raise faults.pop()
+        return await read(room, *asked)
+
+    await raw.goes_on(two)
+    monkeypatch.setattr(store, "read", fails_first)
+    await raw.hears(1)
+    assert raw.heard == ["kept ma"]
+
+
 async def test_a_room_whose_store_went_back_below_the_client(place: Place) -> None:
     """What only the client says raises nothing: it is told of a gap."""
     one, two = await with_rooms(place, joining), await with_rooms(place, joining)

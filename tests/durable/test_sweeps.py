@@ -73,6 +73,30 @@ async def test_what_is_to_be_published_is_due_after_a_lease_and_all_else_when_it
         assert them.waits(raw.sid) == pytest.approx(life)
 
 
+async def test_one_that_makes_it_raise_is_looked_at_later_and_keeps_no_others_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with tellers() as them:
+        one, two = them.workers
+        raw, _ = await left(them, one)
+        keeper = them.keeper(two)
+        load, later = keeper.records.load, list[str]()
+
+        async def raises(sid: str) -> Any:
+            if sid != raw.sid:
+                raise RuntimeError(sid)
+            return await load(sid)
+
+        async def postpone(sid: str, _: float) -> None:
+            later.append(sid)
+
+        monkeypatch.setattr(keeper.records, "load", raises)
+        monkeypatch.setattr(keeper.records, "postpone", postpone)
+        await keeper.sweeps.sweep(["d.other", raw.sid])
+        assert later == ["d.other"]
+        assert await heard(two.server) == ["a", "a again"]
+
+
 async def test_another_worker_publishes_what_a_worker_without_a_lease_has_left() -> None:
     """Which awakes then, publishes the same again, and lets go of the session: its client comes again."""
     async with tellers() as them:

@@ -78,13 +78,14 @@ class Records:
 
 class Rooms:
     """Holds back what one worker publishes: `before` it is in the room, or `behind`, where only the answer is
-    missing. `fails` times it does not answer."""
+    missing. `fails` times it does not answer, and then it raises what `raises` has."""
 
     def __init__(self, rt: realtime.Server) -> None:
         self.before, self.behind, self.waiting = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.before.set()
         self.behind.set()
         self.fails = 0
+        self.raises: list[Exception] = []
         self.asked: list[str] = []
         store: Any = rt._service.sessions.hub.rooms._store
         self._publish = store.publish
@@ -95,6 +96,8 @@ class Rooms:
         if self.fails:
             self.fails -= 1
             raise BrokerError("not now")
+        if self.raises:
+            raise self.raises.pop()
         await self._held(self.before)
         found = await self._publish(room, keep, id, payload, ask, life)
         await self._held(self.behind)

@@ -579,7 +579,8 @@ async def test_two_that_wait_for_a_handler_the_last_has_it() -> None:
             one.pid = ada.pid
             coming.append(asyncio.create_task(one.connect(number=number)))
         await eventually(lambda: len(place.rt) == 2)
-        await eventually(lambda: len(chat.sessions[0]._home._ending._waiters) == 2)  # type: ignore[attr-defined]
+        home = chat.sessions[0]._home
+        await eventually(lambda: home._ending is not None and len(home._ending._waiters) == 2)  # type: ignore[attr-defined]
         go.set()
         await asyncio.wait(coming)
         await eventually(lambda: len(place.rt) == 1)

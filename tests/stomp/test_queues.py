@@ -187,6 +187,20 @@ async def test_so_many_at_a_time() -> None:
         await one.refused("prefetch-count is a number")
 
 
+async def test_room_is_told_for_the_subscription_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many others its client has."""
+    async with stomping(realtime.STOMP()) as place:
+        one = await connected(place)
+        for id, queue in enumerate("aab"):
+            await one.subscribe(f"/queue/{queue}", str(id), "client", prefetch_count="1")
+        await put_quietly(one, *"123")
+        first, _ = [await one.expect("MESSAGE", n=n) for n in "12"]
+        told: list[str] = []
+        monkeypatch.setattr(queues_of(place), "ready", lambda _, who: told.append(who.subscription.id))
+        await one.done("ACK", about(first, "1.2"))
+        assert told == [first.headers["subscription"]]
+
+
 async def test_an_outbox_that_is_full_waits_and_loses_nothing() -> None:
     async with stomping(max_outbox=8) as place:
         sender, one = await connected(place), await connected(place)

@@ -7,11 +7,13 @@ import gc
 import ssl
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import realtime
 from realtime.gates import stomp as gate
+from realtime.gates.plain_connection import OneSession
 
 from ..patience import eventually
 from ..web.place import serving
@@ -231,6 +233,23 @@ async def test_who_has_said_nothing_for_longest_makes_room(monkeypatch: pytest.M
         await third.connect()
         answer.set()
         await slow.expect("CONNECTED")
+
+
+async def test_a_connection_that_raises_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is behind that would be taken for what comes next."""
+    told: list[dict[str, Any]] = []
+
+    async def raises(*_: Any) -> None:
+        raise RuntimeError("of a connection")
+
+    async with stomping() as place:
+        one = await client(place, "tcp")
+        await one.connect()
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        monkeypatch.setattr(OneSession, "message", raises)
+        await one.send("BEGIN", {"transaction": "a"})
+        await one.ended()
+        assert [str(context["exception"]) for context in told] == ["of a connection"]
 
 
 async def test_a_port_that_is_taken_stops_the_start() -> None:

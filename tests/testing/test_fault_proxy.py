@@ -338,8 +338,17 @@ async def test_a_server_that_ends_an_idle_connection_ends_the_clients(proxy: Fau
 @asynccontextmanager
 async def scripted(proxy: FaultProxy, answer: bytes, end: str) -> AsyncIterator[None]:
     """In place of the backend: a server that reads a head, sends these bytes, and ends."""
+    ended: set[asyncio.Future[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        end = asyncio.get_running_loop().create_future()
+        ended.add(end)
+        try:
+            await answered(reader, writer)
+        finally:
+            end.set_result(None)
+
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
         await writer.drain()
@@ -359,6 +368,7 @@ async def scripted(proxy: FaultProxy, answer: bytes, end: str) -> AsyncIterator[
         proxy.backend = server.sockets[0].getsockname()
         yield
         proxy.cut()
+        await arrives(asyncio.gather(*ended))
 
 
 @pytest.mark.parametrize("end", ["fin", "rst"])

@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import secrets
 import socket
 import ssl
 import struct
+import sys
+import termios
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from ..patience import within
+from ..open_ends import transports
+from ..patience import eventually, within
 from .peer import batch, batch_of
 from .place import Place
 
-__all__ = ["RawStream", "open_frame"]
+__all__ = ["RawStream", "is_read", "open_frame"]
 
 
 def open_frame(gen: int = 1, **changes: Any) -> str:
     """A client's open."""
     members = {"nonce": secrets.token_urlsafe(18), "gen": gen, "window": [256, 1_048_576], "transports": []}
     return "o" + json.dumps(members | changes)
+
+
+async def is_read(writer: asyncio.StreamWriter) -> None:
+    """Waits until the other end, which is in this process, has read all that was written."""
+    ours = writer.get_extra_info("socket")
+    (theirs,) = [
+        one.get_extra_info("socket")
+        for one in transports(asyncio.get_running_loop())
+        if one.get_extra_info("peername") == ours.getsockname()
+    ]
+    await eventually(lambda: not _waiting(ours, termios.TIOCOUTQ) and not _waiting(theirs, termios.FIONREAD))
+
+
+def _waiting(sock: socket.socket, queue: int) -> int:
+    """How many bytes are in a queue of a socket's."""
+    return int.from_bytes(fcntl.ioctl(sock.fileno(), queue, bytes(4)), sys.byteorder)
 
 
 class RawStream:

@@ -24,6 +24,7 @@ from realtime.web.takeover import LeanResponse
 from ..patience import arrives, eventually
 from .peer import HttpPeer, batch
 from .place import Place, serving
+from .raw import is_read
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
 
@@ -126,6 +127,14 @@ async def ask(place: Place, data: bytes) -> tuple[int, dict[str, str], str]:
     return int(head.split()[1]), headers, body.decode()
 
 
+async def asked(place: Place, count: int) -> None:
+    """So many requests have come to the server, and as far as they get."""
+    server = place.runner.server
+    assert server is not None
+    await eventually(lambda: server.requests_count >= count)
+    assert (await ask(place, request_of("GET", "/realtime/all/negotiate")))[0] == 200
+
+
 async def unconnected(place: Place) -> None:
     """The server has seen that everybody left."""
     server = place.runner.server
@@ -209,7 +218,7 @@ async def test_whoever_closes_a_websocket_while_the_application_is_asked_opens_n
         await arrives(reader.readuntil(b"\r\n\r\n"))
         await eventually(lambda: hook.asked)
         writer.write(b"\x81\x82\0\0\0\0m1" + b"\x88\x82\0\0\0\0\x03\xe8")  # a message, and a close
-        assert (await ask(place, request_of("GET", "/realtime/all/negotiate")))[0] == 200  # both were read by then
+        await is_read(writer)
         hook.answers.set()
         assert (await arrives(reader.read()))[:1] == b"\x88"  # the close is answered, and nothing else said
         assert not started
@@ -256,7 +265,7 @@ async def test_an_open_that_comes_again_while_the_application_is_asked() -> None
         await eventually(lambda: hook.asked)
         again = asyncio.create_task(peer.post("polling", ["o" + json.dumps(peer.open_object())]))
         third = asyncio.create_task(peer.post("polling", ["o" + json.dumps(peer.open_object())]))
-        assert (await ask(place, request_of("GET", "/realtime/all/negotiate")))[0] == 200  # they have arrived by then
+        await asked(place, 3)
         hook.answers.set()
         answers = await arrives(asyncio.gather(first, again, third))
         assert {answer.status for answer in answers} == {200}
@@ -277,6 +286,7 @@ async def test_who_comes_again_gets_the_answer_to_the_first_question() -> None:
         writer.close()
         again, other = await asyncio.open_connection("127.0.0.1", place.port)
         other.write(request_of("GET", f"/realtime/all/v1/sse?frame=o{opening(nonce, 2)}"))
+        await is_read(other)
         assert (await ask(place, request_of("GET", "/realtime/all/negotiate")))[0] == 200
         hook.answers.set()
         assert b"200 OK" in await arrives(again.readline())
@@ -352,7 +362,7 @@ async def test_who_comes_again_behind_a_withdrawal_gets_no_older_answer() -> Non
         await eventually(lambda: hook.asked)
         await place.rt.close_identity("ada", reason="out")
         again = asyncio.create_task(peer.post("polling", ["o" + json.dumps(peer.open_object())]))
-        assert (await ask(place, request_of("GET", "/realtime/all/negotiate")))[0] == 200  # it has arrived by then
+        await asked(place, 2)
         hook.answers.set()
         answers = await arrives(asyncio.gather(first, again))
         assert [answer.frames for answer in answers] == [["x4401,carrier,,out"]] * 2

@@ -20,7 +20,7 @@ from realtime.web.bodies import Handle
 from ..patience import within
 from .peer import HttpPeer
 from .place import Place, eventually, native_routes, serving
-from .raw import RawStream, open_frame
+from .raw import RawStream, is_read, open_frame
 from .sockets import LOOPS, contexts
 
 pytestmark = pytest.mark.usefixtures("quiet_log")
@@ -109,6 +109,7 @@ async def test_where_aiohttp_keeps_no_connection_open_none_outlives_its_stream(t
                 session = await begun(place, raw)
                 if asked:
                     raw.writer.write(NEXT)
+                    await is_read(raw.writer)
                     session.send_nowait("meanwhile")
                     assert await raw.frames() == ["mmeanwhile"]
                 session._machine.end(3000, "", place.rt._service.clock.now())

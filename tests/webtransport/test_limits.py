@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from realtime.quic.connection import MAX_STREAMS, Connection
 from realtime.quic.http3 import MAX_HEAD
 from realtime.testing import UdpFaultProxy, VirtualClock
 from realtime.webtransport import listener as module
+from realtime.webtransport.carried import Passing
+from realtime.webtransport.link import Link
 from realtime.webtransport.listener import WINDOW
 
 from ..patience import arrives, eventually, leap, within
@@ -43,6 +46,25 @@ def the_connection(there: Place) -> Any:
 
 
 # -- bytes -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [Link, Passing])
+async def test_what_waits_in_tiny_pieces_is_kept_together(kind: Any) -> None:
+    """Each alone would take thirty times as much memory as it has bytes."""
+    carried: Any = SimpleNamespace(took=lambda size: None, end=lambda: None)
+    link = Link(carried, 1000)
+    link.opened(0)
+    one: Any = link if kind is Link else Passing(carried, link)
+    link._wait_for(asyncio.sleep(60.0))
+    await asyncio.sleep(0)
+    said = b"".join(number.to_bytes(2, "big") for number in range(5000))
+    for at in range(0, len(said), 2):
+        one.data(said[at : at + 2], False)
+    assert b"".join(one._unread) == said
+    assert len(one._unread) <= 3
+    assert link._task is not None
+    link._task.cancel()
+    await asyncio.wait([link._task])
 
 
 async def test_what_nobody_takes_is_not_sent() -> None:

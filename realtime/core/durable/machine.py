@@ -72,7 +72,7 @@ class DurableMachine(RoomMachine):
         self.ending: Ended | None = None  # as soon as that is stored
         self.finishing: tuple[int, str] | None = None  # its close, as soon as that is stored
         self.moved: bool = False  # it has ended here, and not for its client
-        self._arrived: deque[int] = deque()  # the sizes of what has arrived, and is not stored
+        self._arrived: deque[tuple[int, float]] = deque()  # the sizes of what has arrived, and is not stored; and when
         self._arrived_size = 0
         # Messages and bytes sent beside the turns, which wait for a write or are in one; and those that found no room.
         self._queued = self._queued_size = self._writing = self._writing_size = self._dropped = 0
@@ -89,8 +89,7 @@ class DurableMachine(RoomMachine):
         self.used, self.gen = record.used, record.gen
         closed = record.closed is not None
         inbox.received = inbox.taken = record.received - len(record.inbox) - closed
-        for data in record.inbox:
-            inbox.put("", _size(data), now)
+        inbox.restore([_size(data) for data in record.inbox], now)
         if closed:
             inbox.count(0, now)
             inbox.notes += 1
@@ -127,12 +126,12 @@ class DurableMachine(RoomMachine):
         if size > self.config.max_size:
             raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
         assert not isinstance(data, RoomMessage)
-        self._take_in(carrier, data, size)
+        self._take_in(carrier, data, size, now)
 
     def drop_note(self, carrier: NumberedCarrier, count: int, now: float) -> None:
         """The client dropped `count` messages at this point of its stream."""
         if self._is_next(carrier, now):
-            self._take_in(carrier, Dropped(count), 0)
+            self._take_in(carrier, Dropped(count), 0, now)
 
     def peer_closed(self, carrier: NumberedCarrier, code: int, reason: str, now: float) -> None:
         """`c` came: it is acknowledged when it is stored, and the handler takes what is in front of it."""
@@ -141,7 +140,7 @@ class DurableMachine(RoomMachine):
             self.listener.unwritten()
             self.listener.readable()
 
-    def _take_in(self, carrier: NumberedCarrier, item: str | bytes | Dropped, size: int) -> None:
+    def _take_in(self, carrier: NumberedCarrier, item: str | bytes | Dropped, size: int, now: float) -> None:
         inbox, window = self.inbox, self.inbox.window
         outstanding = self.owner.received - inbox.taken
         beyond = outstanding >= window.messages or inbox.size + self._arrived_size + size > window.size
@@ -150,7 +149,7 @@ class DurableMachine(RoomMachine):
                 1002, f"the receive window ({window.messages} messages, {window.size} bytes) was exceeded"
             )
         self.owner.arrive(carrier.receive_cursor - 1, item)  # which is new
-        self._arrived.append(size)
+        self._arrived.append((size, now))
         self._arrived_size += size
         self.listener.unwritten()
         self.listener.readable()
@@ -260,9 +259,9 @@ class DurableMachine(RoomMachine):
         self._writing = self._writing_size = 0
         try:
             for _ in range(_messages(record) - _messages(before)):
-                size = self._arrived.popleft()
+                size, when = self._arrived.popleft()
                 self._arrived_size -= size
-                inbox.put("", size, now)
+                inbox.put("", size, when)  # its rate is its client's, and not that of the store
         except RemoteProtocolError as error:  # it came faster than it may
             self.fail(error, now)
         if record.closed is not None and before.closed is None:

@@ -81,6 +81,17 @@ def said(machine: DurableMachine, link: FakeLink, now: float = 100.0) -> list[An
     return link.said
 
 
+@pytest.mark.parametrize("settings", [{}, {"max_message_rate": 1, "rate_burst": 1, "on_rate": "close"}])
+def test_what_waits_is_within_all_limits_where_the_session_goes_on(settings: dict[str, Any]) -> None:
+    """It came in time for another worker, which may have had others."""
+    machine, _ = made(settings=settings, received=20, inbox=("x" * 9_999,) * 20)
+    assert (machine.inbox.received, machine.inbox.taken, machine.inbox.size) == (20, 0, 199_980)
+    assert not machine.inbox.has_room(1)
+    machine.owner.change(Commit("null", 1, takes=True))
+    write(machine)
+    assert (machine.inbox.received, machine.inbox.taken) == (20, 1)
+
+
 # -- what comes --------------------------------------------------------------------------------------------------------
 
 
@@ -154,6 +165,17 @@ def test_the_clients_close_is_acknowledged_at_once_and_not_waited_for() -> None:
     machine.end(1000, "bye", 2.0, clean=True)
     write(machine)
     assert machine.outcome == Outcomes(1000, "bye", True)
+
+
+def test_what_came_in_its_time_may_be_stored_at_once() -> None:
+    """Where the store takes its time, that is no rate of the client's."""
+    limits = {"max_message_rate": 1, "rate_burst": 2, "on_rate": "close"}
+    machine, _, carrier, _ = attached(settings=limits)
+    for second in range(6):
+        machine.message(carrier, "x", 1, 10.0 + second)
+    assert write(machine, 20.0).received == 6
+    assert machine.ending is None
+    assert machine.inbox.received == 6
 
 
 def test_what_came_faster_than_it_may_ends_the_session() -> None:
