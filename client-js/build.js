@@ -29,12 +29,12 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  * what was reached, and is lowered with it; GOAL is what it is to come down to.
  */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 12057,
-  "Realtime, websocket and long_polling in a bundle": 10748,
-  "dist/events.js": 2059,
-  "events in a bundle, beside these": 1825,
-  "dist/webtransport.js": 1658,
-  "webtransport in a bundle, beside the first two": 1333
+  "dist/realtime.js, all transports": 12053,
+  "Realtime, websocket and long_polling in a bundle": 10747,
+  "dist/events.js": 2058,
+  "events in a bundle, beside these": 1804,
+  "dist/webtransport.js": 1657,
+  "webtransport in a bundle, beside the first two": 1332
 };
 
 export const GOAL = {

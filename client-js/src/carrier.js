@@ -15,7 +15,7 @@ export function query(url, name, value) {
 
 /** The address of a GET whose first frame rides in the URL. Throws where that must not be: URLs are logged. */
 export function address(carrier, url, first) {
-  if (carrier.secret) throw Error("no auth data or cursors in a URL");
+  if (carrier.secret) throw Error("no auth or cursors in a URL");
   return query(url, "frame", first);
 }
 

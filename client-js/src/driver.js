@@ -34,7 +34,7 @@ export function drive(owner) {
   s._options = options;
   s._key = "realtime:" + origin; // of the browser's storage
   s._listed = transports; // those of the server's list before them
-  // _batch: the request in flight that brings something up; _parked
+  // _batch: the request in flight that brings something up; _parked; _mute: the page has closed it before it was open, and was told so
   // _interval: after how long a server that has nothing to say pings; _silence: how long a carrier may be mute
   s._why = ""; // the reason for the last change of transport
   // _risks: something went up with an open, and nobody knows what became of it
@@ -65,12 +65,8 @@ export function send(s, item) {
 }
 
 export function close(s, code, reason) {
-  if (!s._sid && !s._out.length) {
-    // Nothing was sent, and nothing has come.
-    s._owner._starts = true; // so it is told later
-    end(s, code, reason, true);
-    s._owner._starts = false;
-  }
+  // Nothing was sent, and nothing has come, so the page is told at once. What the server may just be opening goes on until it can be closed there.
+  if (!s._sid && !s._out.length) s._owner._closed(code, reason, true, (s._mute = true));
   queueClose(s, code, reason);
   s._closeAt = s._at() + s._lifetime;
   s._owner._stateIs("closing");
@@ -138,7 +134,7 @@ function fail(s, code) {
   frames = ["x" + code + ",session," + s._received + ","];
   if (carries(s)) write(s, frames);
   else if (s._sid) say(s, frames);
-  end(s, code, code > 4000 ? "messages are lost" : "protocol error");
+  end(s, code, code > 4000 ? "messages lost" : "protocol error");
 }
 
 // -- what the machine tells ------------------------------------------------------------------------------------------
@@ -160,6 +156,7 @@ function takenUp(s, carrier, server) {
   }
   if (carrier._role === PROBE) return;
   s._attached(carrier);
+  if (s._mute) return; // it was closed before it was open
   if (s._owner.transport !== s._current._name) {
     table(s);
     s._owner._transportIs(s._current._name, s._why);
@@ -176,5 +173,5 @@ function hasEnded(s, code, reason, clean, ackDue) {
   }
   s._over();
   drop(s);
-  s._owner._closed(code, reason, !!clean);
+  if (!s._mute) s._owner._closed(code, reason, !!clean);
 }

@@ -279,12 +279,12 @@ var prototype = {
     this._tell("message", { data: data });
   },
 
-  _closed: function (code, reason, wasClean) {
+  _closed: function (code, reason, wasClean, later) {
     var self = this, reopens = this.readyState < 2 && this._options.reopen && REOPENS.test(code);
     var unacknowledged = this.unacknowledged;
     if (this.readyState > 2) return;
-    if (this._starts) {
-      // It failed at once. Whoever asked for it has had no time to listen yet.
+    if (later || this._starts) {
+      // It failed at once, or was closed before it was open. Whoever asked for it has had no time to listen yet.
       setTimeout(function () {
         self._closed(code, reason, wasClean);
       }, 0);

@@ -178,7 +178,8 @@ function round(s, now) {
   s._waits = s._closing && s._batch;
   s._calm = s._owner.state === "open";
   s._crowd(places(s, s._holds) && !s._holds);
-  if (!s._all.length) end(s, 4411, CANNOT);
+  // There is no way, or what the page has closed before it was open is not being opened any more.
+  if (!s._all.length || (s._mute && !s._sid && !s._newest)) end(s, 4411, CANNOT);
   actions = s._turn();
   for (i = 0; i < actions.length && !s._ended; i++) actions[i][0](s, actions[i][1], actions[i][2]);
   places(s, (s._holds = isHeld(s._newest) || isHeld(s._beside)));

@@ -141,7 +141,7 @@ for (const transport of TRANSPORTS) {
     for (const address of addresses(page)) assert.ok(!decodeURIComponent(address).includes(SECRET), address);
     if (["sse", "multipart", "htmlfile"].includes(transport)) {
       assert.equal(closed(session).code, 4411);
-      assert.match(closed(session).reason, /no auth data or cursors in a URL/);
+      assert.match(closed(session).reason, /no auth or cursors in a URL/);
     } else assert.ok(addresses(page).length > 0);
   });
 }

@@ -254,11 +254,63 @@ for (const [what, options] of Object.entries({
     page.advance(1);
     assert.deepEqual(heard(session, "close"), [3001]);
     assert.deepEqual(heard(session, "error"), []);
-    assert.equal(page.timers.size, 0);
     page.advance(60000);
-    assert.ok(network.tried.length < 2, "nothing is tried any more");
+    assert.equal(page.timers.size, 0);
+    assert.equal(network.live.size, 0);
+    assert.ok(network.tried.length < 3, "nothing is tried any more but what was begun, and a poll beside it");
   });
 }
+
+test("close() while connecting closes what the server has opened meanwhile, and tells of nothing more", () => {
+  for (const transport of ["websocket", "xhr_streaming", "long_polling", "polling"]) {
+    for (const auth of [undefined, "secret"]) {
+      const page = new Browser(code);
+      const network = new Network(page, { rtt: 100 });
+      const session = page.connect("/chat", { transports: [transport, "polling"], auth });
+      session.close(3001, "never mind");
+      page.advance(10000);
+      assert.deepEqual(network.server.sessions.map(({ outcome }) => outcome), [[3001, "never mind"]], transport);
+      assert.deepEqual(session.log.map(({ type, state }) => state || type), ["closing", "close", "closed"]);
+      assert.equal(session.transport, "");
+      page.advance(30000);
+      assert.equal(page.timers.size + network.live.size, 0);
+    }
+  }
+});
+
+test("close() between two attempts to open, or while auth is waited for: there is no other", () => {
+  const page = new Browser(code);
+  const network = new Network(page, { rtt: 10 });
+  network.fate = () => "refuse";
+  const session = page.connect("/chat", { transports: ["websocket"] });
+  page.advance(50);
+  session.close();
+  page.advance(1);
+  const { length } = network.tried;
+  assert.equal(page.timers.size, 0);
+  page.advance(60000);
+  assert.equal(network.tried.length, length);
+  let give;
+  page.connect("/chat", { auth: () => ({ then: (take) => (give = take) }) }).close();
+  give("late");
+  page.advance(60000);
+  assert.equal(network.tried.length, length);
+});
+
+test("close() while connecting, and what opens is lost: it is not opened again, and nothing else is told", () => {
+  for (const after of [0, 20]) {
+    const page = new Browser(code);
+    const network = new Network(page, { rtt: 100 });
+    const session = page.connect("/chat", { transports: ["websocket"], reopen: true });
+    session.close();
+    page.advance(after);
+    network.cut();
+    page.advance(60000);
+    assert.deepEqual(network.server.sessions, []);
+    assert.equal(network.tried.length, 1);
+    assert.deepEqual(heard(session, "close"), [1000]);
+  }
+});
 
 test("close() while connecting delivers what was sent before", () => {
   const page = new Browser(code);

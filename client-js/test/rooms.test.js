@@ -102,7 +102,7 @@ test("a stream that opens by its URL is not tried with cursors, and JSONP opens 
   const session = page.connect("/chat", { transports: ["sse"], cursors: page.window.cursors({ r: "1" }) });
   page.advance(60000);
   assert.equal(page.streams.length, 0);
-  assert.match(session.log.find(({ type }) => type === "close").reason, /no auth data or cursors in a URL/);
+  assert.match(session.log.find(({ type }) => type === "close").reason, /no auth or cursors in a URL/);
   page.connect("/chat", { transports: ["jsonp"], cursors: page.window.cursors({ r: "1" }) });
   assert.equal(page.scripts.length, 0);
   assert.equal(JSON.parse(page.request("/v1/long_polling").sent[0].slice(1)).rooms.r, "1");

@@ -6,6 +6,7 @@ which of three things happened: an answer, `Refused` (nothing was done), or `Una
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -336,9 +337,9 @@ class Records(Protocol):
     async def noticed(self, part: int, worker: str, notices: Sequence[Notice]) -> None:
         """The worker has done what these notices want, in a part of the store."""
 
-    async def due(self, part: int, most: int) -> list[str]:
+    async def due(self, part: int, most: int, longest: float = math.inf) -> list[str]:
         """Sessions of which nobody has written anything for the `life` of their last write, those that waited longest
-        first."""
+        first. What would be due in more than `longest` seconds, since the store's clock was set back, is due then."""
 
     async def postpone(self, sid: str, seconds: float) -> None:
         """A session that is due has an owner: it is due again in so many seconds, if nothing else makes it. One that is

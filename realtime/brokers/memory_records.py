@@ -4,6 +4,7 @@ server, and not the process: which is what tests want.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -71,7 +72,7 @@ class MemoryRecords:
         if left:
             self._notices[worker] = left
 
-    async def due(self, part: int, most: int) -> list[str]:
+    async def due(self, part: int, most: int, longest: float = math.inf) -> list[str]:
         """Sessions that are to be looked at."""
         now = time.monotonic()
         found = sorted((kept.due, sid) for sid, kept in self._kept.items() if not kept.ended and kept.due <= now)

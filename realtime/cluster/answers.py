@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import NamedTuple
 
 from multidict import CIMultiDict
@@ -14,6 +15,9 @@ __all__ = ["Answer", "Chunks"]
 THEIRS = frozenset(("connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"))
 # So long the line with the size of a chunk may be.
 MAX_LINE = 32
+# What aiohttp's enable_compression() makes; zlib tells one from the other.
+PACKED = frozenset(("deflate", "gzip"))
+EITHER = zlib.MAX_WBITS | 32
 
 
 class Answer(NamedTuple):
@@ -57,6 +61,18 @@ class Answer(NamedTuple):
     def own(self) -> CIMultiDict[str]:
         """The headers that are the response's own."""
         return CIMultiDict([(name, value) for name, value in self.headers.items() if name.lower() not in THEIRS])
+
+    def unpacked(self, body: bytes) -> tuple[CIMultiDict[str], bytes]:
+        """A whole answer as it was before the application's middlewares have compressed it: those of the worker that
+        passes it on may do so again, and say it once. Raises Broken."""
+        headers = self.own
+        if headers.get("Content-Encoding", "").lower() in PACKED:
+            del headers["Content-Encoding"]
+            try:
+                body = body and zlib.decompress(body, EITHER)
+            except zlib.error:
+                raise Broken("an answer is not packed as it says") from None
+        return headers, body
 
     @property
     def keeps(self) -> bool:

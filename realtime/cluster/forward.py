@@ -198,9 +198,9 @@ class Forwarder:
             if (size := answer.length) is None:
                 response, kept = await self._stream(request, hop, answer)
                 return response
-            content = await hop.take(size if request.method != "HEAD" else 0)
+            headers, content = answer.unpacked(await hop.take(size if request.method != "HEAD" else 0))
             kept = answer.keeps and (bringing is None or bringing.done())
-            return web.Response(status=answer.status, reason=answer.reason, headers=answer.own, body=content)
+            return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=content)
         except Broken:
             if is_gone(request):
                 raise Left from None

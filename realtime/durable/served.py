@@ -4,6 +4,7 @@ one has no endpoint for another may serve.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from ..core.durable.opening import Opening
@@ -34,6 +35,11 @@ class Served:
     def life(self, endpoint: Endpoint) -> float:
         """How long the store keeps a tombstone, and when it looks at a session of which nothing was written."""
         return endpoint.config.lifetime
+
+    @property
+    def longest(self) -> float:
+        """The longest of these lives; infinity where there is none."""
+        return max((self.life(one) for one in self._endpoints.values() if one.durable), default=math.inf)
 
     def due(self, life: float, record: Record) -> float:
         """The same, for what is written now: where something is to be done without its client, its owner has a lease to

@@ -182,7 +182,7 @@ class Sweeps:
             pause = idle
             for part in range(self._store.parts):
                 with suppress(BrokerError):
-                    due = await self._keeper.records.due(part, MOST)
+                    due = await self._keeper.records.due(part, MOST, self._keeper.served.longest + LATER)
                     if due:
                         pause = self.pause
                     await self.sweep(due)

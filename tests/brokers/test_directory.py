@@ -332,6 +332,9 @@ async def test_whose_own_lease_has_run_out_judges_nobody(restarted: tuple[Server
         await directory.enlist(TWO, 30)
         assert await directory.find(ONE.worker) == Known()
         await store.register(0, 30)
+        assert await store.expired(0) == []  # who had no time to renew its own
+        client.zadd("realtime:1:{0}:workers:", {"another": 1000})
+        await store.register(0, 30)
         assert [expired.worker for expired in await store.expired(0)] == ["another"]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from realtime.brokers.base import Records, Refused, Store, Unanswered, Unreadable
 from realtime.brokers.memory import MemoryBroker
@@ -297,6 +298,31 @@ async def test_a_session_that_redis_has_dropped_is_due_no_more(own_redis: Server
             assert client.keys("*:due:*") == []
     finally:
         await store.close()
+
+
+@pytest.mark.parametrize("broker", ["tcp"], indirect=True)
+async def test_of_a_clock_that_was_set_back_nothing_waits_for_as_long(
+    records: Records, prefix: str, redis_urls: dict[str, str]
+) -> None:
+    """As somebody else's doing: what was written before is an hour ahead."""
+    part, keys = records.home(SID), Keys(prefix)
+    due, record = keys.due(part), keys.record(SID)
+    await records.put(SID, Write("", NEW), 30)
+    with Redis.from_url(redis_urls["tcp"]) as client:
+        now = client.time()[0]
+        ahead = (now + 3600) * 1000
+        client.zadd(due, {SID: ahead})
+        client.hset(record, "t", ahead)
+        sight = await records.load(SID)
+        assert sight is not None
+        assert sight.idle == 0
+        assert now * 1000 <= int(client.hget(record, "t")) < ahead - 3_000_000
+        await records.due(part, 10)
+        assert client.zscore(due, SID) == ahead  # who knows of no endpoint can't tell for how long
+        assert await records.due(part, 10, 40.0) == []
+        assert 30_000 < client.zscore(due, SID) - now * 1000 < 600_000
+        assert await records.due(part, 10, 0.0) == []
+        await until(lambda: records.due(part, 10), [SID])
 
 
 class Replicated:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import random
+import zlib
 from typing import Any
 
 import pytest
@@ -69,6 +71,18 @@ def test_the_head_of_an_answer() -> None:
     assert Answer.read(b"HTTP/1.1 200 OK\r\nConnection: close").keeps is False
     assert Answer.read(b"HTTP/1.1 204 No Content").length == 0
     assert Answer.read(b"HTTP/1.1 200 OK").length is None
+
+
+def test_an_answer_that_middlewares_have_compressed() -> None:
+    for body in (zlib.compress(b"hello"), gzip.compress(b"hello")):
+        answer = Answer.read(b"HTTP/1.1 200 OK\r\nContent-Encoding: GZip\r\nSet-Cookie: a=b")
+        headers, whole = answer.unpacked(body)
+        assert (dict(headers), whole) == ({"Set-Cookie": "a=b"}, b"hello")
+    assert answer.unpacked(b"")[1] == b""  # of a HEAD
+    with pytest.raises(Broken):
+        answer.unpacked(b"hello")
+    other = Answer.read(b"HTTP/1.1 200 OK\r\nContent-Encoding: br")
+    assert other.unpacked(b"hello") == (other.own, b"hello")
 
 
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1", b"HTTP/1.1 OK", b"SSH-2.0-OpenSSH 1 x", b"\xff\xfe"])

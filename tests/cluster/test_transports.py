@@ -5,9 +5,12 @@ request at the worker that has the session, the next at another.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from aiohttp import web
 
+import realtime
 from realtime.metrics import Metrics
 from realtime.transports import TRANSPORTS
 
@@ -36,6 +39,28 @@ async def test_an_echo(transport: str) -> None:
         await arrives(peer.echo("é" * 40_000))
         assert one.carried > before
         assert session._machine.transport == transport
+
+
+@pytest.mark.parametrize("force", [None, web.ContentCoding.gzip])
+async def test_a_middleware_that_compresses_what_is_answered(force: web.ContentCoding | None) -> None:
+    """It does so at the worker that has the session, and again at the one that its client has come to."""
+
+    @web.middleware
+    async def compress(request: web.Request, handler: Any) -> web.StreamResponse:
+        response: web.StreamResponse = await handler(request)
+        response.enable_compression(force)
+        return response
+
+    def setup(app: web.Application, server: realtime.Server) -> None:
+        app.middlewares.append(compress)
+        realtime.setup(app, server)
+
+    async with fleet(2, setup=setup) as one:
+        peer, _, owner = await one.opened("long_polling")
+        one.from_now_on(one.other(owner))
+        await arrives(peer.resume())
+        await arrives(peer.echo("é" * 4_000))
+        assert one.carried
 
 
 async def test_how_it_ends(transport: str) -> None:

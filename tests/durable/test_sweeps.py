@@ -6,10 +6,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
+from realtime.brokers.memory_records import MemoryRecords
+from realtime.durable.served import Served
+from realtime.durable.sweeps import Sweeps
 
 from ..cluster.workers import Worker
 from ..patience import arrives, eventually
@@ -175,6 +180,26 @@ async def test_whoever_publishes_what_was_left_may_die_in_the_middle(point: str)
         await sweep(them, three, raw.sid)
         assert (await them.record(raw.sid)).publishes == ()
         assert await heard(three.server) == ["a", "a again"]
+
+
+async def test_a_store_is_told_what_can_be_due_at_the_latest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It finds by that what is from before its clock was set back."""
+    asked: asyncio.Queue[float] = asyncio.Queue()
+
+    async def due(self: MemoryRecords, part: int, most: int, longest: float = math.inf) -> list[str]:
+        asked.put_nowait(longest)
+        return []
+
+    monkeypatch.setattr(MemoryRecords, "due", due)
+    monkeypatch.setattr(Sweeps, "pause", 0.001)
+    async with tellers(1) as them:
+        lives = [
+            endpoint.config.lifetime for endpoint in them.workers[0].service.endpoints.values() if endpoint.durable
+        ]
+        assert max(lives) < await arrives(asked.get()) <= max(lives) + 10
+        them.keeper(them.workers[0]).served = Served(them.workers[0].service.sessions, {})
+        while await arrives(asked.get()) < math.inf:
+            pass
 
 
 async def test_a_session_that_is_due_and_not_there_any_more_is_put_off(monkeypatch: pytest.MonkeyPatch) -> None:

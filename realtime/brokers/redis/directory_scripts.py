@@ -13,11 +13,12 @@ local function whole(number) return string.format('%.0f', number) end
 """
 
 # A lease that has longer to run than any that is given is from before the clock of Redis was set back: whoever has it
-# renews it, or is gone, and must not count as being there for as long as the clock was set back.
+# renews it, or is gone, and must not count as being there for as long as the clock was set back. So with all that is
+# kept by times to come.
 LOWER = """
-local function lower(leases, most)
-  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', leases, '(' .. most, '+inf', 'LIMIT', 0, 100)) do
-    redis.call('ZADD', leases, most, worker)
+local function lower(times, most)
+  for _, one in ipairs(redis.call('ZRANGEBYSCORE', times, '(' .. most, '+inf', 'LIMIT', 0, 100)) do
+    redis.call('ZADD', times, most, one)
   end
 end
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .directory_scripts import CLOCK
+from .directory_scripts import CLOCK, LOWER
 
 __all__ = ["RECORD_SCRIPTS"]
 
@@ -30,21 +30,30 @@ return ARGV[2]
 """
 )
 
+# A time that is to come is from before the clock was set back: it counts from now on.
 # KEYS: record.
 _LOAD = (
     CLOCK
     + """
-local kept = redis.call('HMGET', KEYS[1], 'r', 't')
+local kept, now = redis.call('HMGET', KEYS[1], 'r', 't'), clock()
 if not kept[1] then return {} end
-return {kept[1], whole(math.max(clock() - kept[2], 0))}
+if tonumber(kept[2]) > now then
+  kept[2] = whole(now)
+  redis.call('HSET', KEYS[1], 't', kept[2])
+end
+return {kept[1], whole(now - kept[2])}
 """
 )
 
-# KEYS: index. ARGV: how many
+# What is due later than anything is put there is from before the clock was set back, and would wait for as long.
+# KEYS: index. ARGV: how many, when the last is due, or ''
 _DUE = (
     CLOCK
+    + LOWER
     + """
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(clock()), 'LIMIT', 0, ARGV[1])
+local now = clock()
+if ARGV[2] ~= '' then lower(KEYS[1], whole(now + ARGV[2])) end
+return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now), 'LIMIT', 0, ARGV[1])
 """
 )
 

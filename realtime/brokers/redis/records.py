@@ -5,6 +5,7 @@ sid.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -84,9 +85,10 @@ class RedisRecords:
         done = [_line(notice) for notice in notices]
         await self._script(part, "records_noticed", (self._keys.notices(part, worker),), *done)
 
-    async def due(self, part: int, most: int) -> list[str]:
+    async def due(self, part: int, most: int, longest: float = math.inf) -> list[str]:
         """Sessions that are to be looked at."""
-        return [_text(sid) for sid in await self._script(part, "records_due", (self._keys.due(part),), most)]
+        last = "" if longest == math.inf else ms(longest)
+        return [_text(sid) for sid in await self._script(part, "records_due", (self._keys.due(part),), most, last)]
 
     async def postpone(self, sid: str, seconds: float) -> None:
         """It is due again later."""

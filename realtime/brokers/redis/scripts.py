@@ -189,12 +189,20 @@ redis.call(ARGV[3], KEYS[4], '?')
 return 1
 """
 
+# Where this worker's own lease has run out, the clock may have been set forward. Then others' have as well, and each
+# gets one more: whoever renews first must not find the rest dead.
 # KEYS: workers. ARGV: worker, lease
 _REGISTER = (
     CLOCK
     + LOWER
     + """
 local now = clock()
+local own = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if own and tonumber(own) < now then
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', '(' .. whole(now))) do
+    redis.call('ZADD', KEYS[1], whole(now + ARGV[2]), worker)
+  end
+end
 local added = redis.call('ZADD', KEYS[1], whole(now + ARGV[2]), ARGV[1])
 lower(KEYS[1], whole(now + 10 * ARGV[2]))
 return added
