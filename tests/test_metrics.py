@@ -112,7 +112,7 @@ async def test_the_life_of_a_session(transport: str) -> None:
     assert after.of("realtime_messages_total", direction="out") == 3
     assert after.of("realtime_ends_total", code="1000") == 1
     assert after.of("realtime_handler_seconds_count", result="returned") == 1
-    assert after.of("realtime_flush_seconds_count") >= 3
+    assert after.of("realtime_flush_seconds_count") >= 2  # acks may come together
     assert 0 < after.of("realtime_flush_seconds_sum") < 60
     assert_no_counter_fell(before, during)
     assert_no_counter_fell(during, after)

@@ -78,11 +78,14 @@ class Place:
         return peer
 
     async def parked(self, transport: str, **options: Any) -> tuple[Peer, realtime.Session]:
-        """A client at /park, and its session."""
+        """A client at /park, and its session, which knows that the client has it."""
         peer = self.peer(transport, "/park", **options)
         await peer.open()
         async with within():
-            return peer, await self.sessions.get()
+            session = await self.sessions.get()
+        if peer.acking:
+            await eventually(lambda: session._machine.used or session.closed)
+        return peer, session
 
     @property
     def links(self) -> list[LeanLink | WebSocketLink]:
