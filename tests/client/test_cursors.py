@@ -234,7 +234,7 @@ async def test_sessions_in_a_row_lose_nothing_and_repeat_nothing(how: str) -> No
                         else:
                             session._machine.close(1001, "cut", session._now())
                     if members and sessions < 4:  # the next one comes while there is something to hear yet
-                        await eventually(lambda known=sessions: sessions > known)  # type: ignore[misc]
+                        await eventually(lambda known=members: {*room.members} - {*known})  # type: ignore[misc]
 
         async def listen() -> None:
             nonlocal sessions
