@@ -11,7 +11,7 @@ export interface EventOptions {
   /** Passed to the server's handler of `connect`, each time that the namespace is asked for. */
   auth?: { readonly [member: string]: Json | undefined } | undefined;
   /** Milliseconds until a call fails that is not answered. 5,000 unless told; `Infinity`: it waits for as long as it takes. */
-  timeout?: number;
+  timeout?: number | undefined;
 }
 
 /**

@@ -14,7 +14,7 @@ export interface WebTransportOptions {
    * Certificates that are taken by their hashes and by nothing else, as the browser's `WebTransport` has it. Unless told, the
    * one that the server says, if it says one.
    */
-  serverCertificateHashes?: CertificateHash[];
+  serverCertificateHashes?: CertificateHash[] | undefined;
 }
 
 /**

@@ -8,7 +8,7 @@ const chat = events(session, { auth: { name: "ada" }, timeout: 1000 });
 const admin: Namespace = chat.of("/admin");
 admin.timeout = Infinity;
 admin.auth = { token: null };
-events(session, { auth: undefined });
+events(session, { auth: undefined, timeout: undefined });
 
 chat.on("connect", () => console.log(chat.id.trim(), chat.connected === true, chat.namespace));
 chat.on("connect_error", (error) => `${error.message} ${error.code}`);
