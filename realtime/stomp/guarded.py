@@ -48,6 +48,7 @@ class GuardedQueues:
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException:  # such as the CancelledError of a future that it has looked at
-            log.exception("the queues of a STOMP endpoint raised in %s(), which they never should", tell.__name__)
+            name = getattr(tell, "__name__", "a method")  # which a partial, or an object that can be called, has not
+            log.exception("the queues of a STOMP endpoint raised in %s(), which they never should", name)
             return False
         return True

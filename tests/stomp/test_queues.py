@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 import realtime
 from realtime.protocols.layers.stomp.frames import Frame
+from realtime.stomp.guarded import GuardedQueues
 from realtime.stomp.queues import Consumer, MemoryQueues, Parcel
 
 from ..patience import eventually
@@ -400,3 +405,13 @@ async def test_queues_that_raise_leave_nothing_half_done(
         await eventually(lambda: not any(queue.consumers or queue.full for queue in queues._queues.values()))
     assert "of close" in caplog.text
     assert f"of {fault}" in caplog.text
+
+
+def test_what_raises_may_have_no_name(caplog: pytest.LogCaptureFixture) -> None:
+    def raises(parcel: Parcel) -> None:
+        raise RuntimeError("of a partial")
+
+    bound: Any = SimpleNamespace(queues=SimpleNamespace(refuse=functools.partial(raises)))
+    nothing: Any = None
+    GuardedQueues(bound).refuse(nothing)
+    assert "of a partial" in caplog.text

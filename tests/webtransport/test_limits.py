@@ -55,7 +55,7 @@ async def test_what_waits_in_tiny_pieces_is_kept_together(kind: Any) -> None:
     link = Link(carried, 1000)
     link.opened(0)
     one: Any = link if kind is Link else Passing(carried, link)
-    link._wait_for(asyncio.sleep(60.0))
+    link._wait_for(asyncio.get_running_loop().create_future())
     await asyncio.sleep(0)
     said = b"".join(number.to_bytes(2, "big") for number in range(5000))
     for at in range(0, len(said), 2):
