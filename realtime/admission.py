@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from .clock import Clock
+from .clock import Clock, Patience
 from .core.config import Config
 from .core.errors import Refusal, leaves_of
 from .core.rates import AddressBuckets
@@ -38,6 +38,7 @@ class Admission:
         self._withdrawals = 0  # how many there were: a request knows how many it has seen
         self._withdrawn: dict[str, tuple[int, str]] = {}  # the latest of an identity, and its reason
         self._all_withdrawn = 0  # of those before this one, not all are remembered
+        self._asked: set[Patience] = set()  # one for each question that the hook has not answered
         self._opens: AddressBuckets | None
         self.reset()
 
@@ -84,12 +85,16 @@ class Admission:
     # -- whose request it is -------------------------------------------------------------------------------------------
 
     async def identify(self, request: SessionRequest) -> str | None:
-        """Asks the application who the client is. Raises Refusal: 4401, 4403 when it refuses, 4503 when it fails."""
+        """Asks the application who the client is. Raises Refusal: 4401, 4403 when it refuses, 4503 when it fails, or has
+        not answered when the server is about to have shut down."""
         if self.hook is None:
             return None
+        asked = Patience(None)
         request._show_http()
         try:
-            identity = await self.hook(request)
+            async with asked:
+                self._asked.add(asked)
+                identity = await self.hook(request)
             if identity is not None and not isinstance(identity, str):
                 raise TypeError(
                     f"authorize returns an identity, such as a user's id as str, or None, not {type(identity).__name__}"
@@ -99,6 +104,8 @@ class Admission:
         except BaseException as error:
             if ends(error):
                 raise
+            if asked.expired():
+                raise Refusal(4503, "the server is shutting down; come back later") from None
             # What asyncio.TaskGroup raises holds what its tasks have raised, of which a refusal is an answer.
             refusal = next((leaf for leaf in leaves_of(error) if isinstance(leaf, Refusal)), None)
             rest = error.split(Refusal)[1] if isinstance(error, ExceptionGroup) else error
@@ -108,8 +115,14 @@ class Admission:
                 raise refusal from None
             raise Refusal(4503, "the server cannot authorise anybody now; come back later") from None
         finally:
+            self._asked.discard(asked)
             request._hide_http()
         return identity
+
+    def stop(self) -> None:
+        """Shutting down: no answer of the hook is waited for any more."""
+        for asked in self._asked:
+            asked.end()
 
     async def admit(self, session: Session, request: SessionRequest) -> None:
         """Checks that this request may name this session. Raises Refusal: as identify() does, 4403 when the session is
