@@ -290,7 +290,10 @@ async def test_a_store_by_itself(workers: Workers) -> None:
     await store.settle("q", [first[0].id, "1-1"])
     assert await store.count("q") == 3
     again = await store.take("q", "cyd", 9, 0.0)
-    assert [one.payload for one in again] == [b"1", b"2", b"3"]
+    assert [(one.payload, one.times) for one in again] == [(b"1", 9), (b"2", 2), (b"3", 2)]
+    for times in (10, 11):  # the first that a worker had may have been its end
+        again = await store.take("q", f"dan {times}", 9, 0.0)
+        assert [(one.payload, one.times) for one in again] == [(b"1", times), (b"2", 2), (b"3", 2)]
     await store.settle("q", [one.id for one in again])
     assert await store.count("q") == 0
     assert await store.take("q", "cyd", 9, 0.0) == []
