@@ -29,12 +29,12 @@ const NAMES = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")); // wha
  * what was reached, and is lowered with it; GOAL is what it is to come down to.
  */
 export const BUDGET = {
-  "dist/realtime.js, all transports": 12053,
-  "Realtime, websocket and long_polling in a bundle": 10747,
-  "dist/events.js": 2058,
-  "events in a bundle, beside these": 1804,
-  "dist/webtransport.js": 1657,
-  "webtransport in a bundle, beside the first two": 1332
+  "dist/realtime.js, all transports": 12049,
+  "Realtime, websocket and long_polling in a bundle": 10743,
+  "dist/events.js": 2057,
+  "events in a bundle, beside these": 1802,
+  "dist/webtransport.js": 1656,
+  "webtransport in a bundle, beside the first two": 1327
 };
 
 export const GOAL = {

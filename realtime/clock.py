@@ -14,7 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import Protocol
 
-__all__ = ["CATCHING_UP", "STOOD_STILL", "Clock", "Patience", "SystemClock", "Timer"]
+__all__ = ["CATCHING_UP", "STOOD_STILL", "Clock", "Patience", "SystemClock", "Timer", "call_later"]
 
 # Where a call comes so many seconds late the process stood still, or its machine, or its event loop. What others have
 # said meanwhile may lie unread, since event loops make calls that are due before they read. So the call is made so many
@@ -96,6 +96,13 @@ class _Call:
 
     def cancel(self) -> None:
         self._handle.cancel()
+
+
+def call_later(seconds: float, callback: Callable[[], object]) -> Timer:
+    """The running event loop's call_later(), for what another end has to do by then. Behind a standstill of the process
+    it is made a second later, for that may have been done, and lie unread."""
+    loop = asyncio.get_running_loop()
+    return _Call(loop, loop.time, loop.time() + seconds, callback)
 
 
 class Patience:

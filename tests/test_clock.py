@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from realtime import clock as clock_module
-from realtime.clock import Clock, Patience, SystemClock
+from realtime.clock import Clock, Patience, SystemClock, call_later
 
 from .patience import within
 
@@ -116,6 +116,39 @@ async def test_patience_waits_for_an_answer_that_came_while_the_process_stood_st
     with pytest.raises(TimeoutError):
         async with Patience(0.0):
             await asyncio.Event().wait()
+
+
+async def test_what_others_have_to_do_may_have_been_done_while_the_process_stood_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clock_module, "STOOD_STILL", -1.0)  # each call comes so late
+    monkeypatch.setattr(clock_module, "CATCHING_UP", 0.02)
+    log, done = list[str](), asyncio.Event()
+    call_later(0.0, done.set)
+    call_later(0.0, lambda: log.append("cut off")).cancel()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not done.is_set()
+    async with within():
+        await done.wait()
+    assert log == []
+
+
+def test_timers_of_event_loops_judge_nobody() -> None:
+    package = Path(clock_module.__file__).parent
+    used = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(r"loop(\(\))?\.call_(later|at)\(", path.read_text(encoding="utf-8"))
+    }
+    apart = {name for name in used if name.startswith(("cli/", "demo/", "testing/"))}
+    ours = {
+        "cluster/hops.py",  # a connection of our own is closed
+        "quic/peer.py",  # looks a second time itself
+        "web/polled.py",  # as well
+        "webtransport/connection.py",  # pings
+    }
+    assert used - apart == {"clock.py"} | ours
 
 
 def test_what_others_answer_is_waited_for_with_patience() -> None:

@@ -12,6 +12,7 @@ export function authorise(s) {
 
   function take(value) {
     var json;
+    if (s._ended) return;
     try {
       if (typeof value === "function") value = value();
       if (value && typeof value.then === "function") {
@@ -30,7 +31,7 @@ export function authorise(s) {
       else if (how && asker._link) {
         // What gets no answer, or is to come later, is due again.
         setTimeout(function () {
-          if (!s._ended) take(value);
+          take(value);
         }, 1000);
       } else ready();
     });

@@ -131,7 +131,7 @@ var prototype = {
     if (code === undefined) code = 1000;
     reason = reason === undefined ? "" : scalars(reason);
     if (!/^(1000|[34]\d\d\d)$/.test(code) || utf8Length(reason) > 123) {
-      refuse("close code 1000, 3000-4999, reason 0-123 bytes");
+      refuse("code 1000, 3000-4999, reason 0-123 bytes");
     }
     if (this.readyState < 2) close(this._session, code, reason);
     else if (this._reopening) {

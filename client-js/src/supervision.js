@@ -102,7 +102,6 @@ export function supervise(transports, rules, jitter, clock, make, does) {
 
     /** What is to be done now, in this order. May be called at any time. */
     _turn: function () {
-      var done;
       it._deadline = NEVER;
       if (!isOver) watch();
       if (!isOver) {
@@ -110,9 +109,7 @@ export function supervise(transports, rules, jitter, clock, make, does) {
         race();
         tryBetter();
       }
-      done = actions;
-      actions = [];
-      return done;
+      return actions.splice(0, 99);
     },
 
     // -- events: what a carrier tells ------------------------------------------------------------------------------------
@@ -318,7 +315,7 @@ export function supervise(transports, rules, jitter, clock, make, does) {
 
   /** What was started and is late, or held back; opening as a whole; a life that has become a good one. */
   function watch() {
-    if (!isOpen && !it._asking && due(it._openBy)) end("no transport got through in time");
+    if (!isOpen && !it._asking && due(it._openBy)) end("no answer in time");
     judge(it._newest);
     judge(it._beside);
     if (troubles && due(began + GOOD_LIFE)) ofUse();
@@ -327,7 +324,7 @@ export function supervise(transports, rules, jitter, clock, make, does) {
   function judge(carrier) {
     if (!carrier || carrier._attached) return;
     if (due(carrier._verdictAt)) giveUp(carrier, "held back", STREAM);
-    else if (due(carrier._graceAt)) giveUp(carrier, "HTTP was faster");
+    else if (due(carrier._graceAt)) giveUp(carrier, "HTTP won");
     else if (due(carrier._lateAt)) {
       (carrier._role === PROBE ? carrier._of : it)._late++;
       giveUp(carrier, "no answer in time");

@@ -117,7 +117,7 @@ function lost(s, carrier, how) {
   table(s);
   if (s._sid && !s._closing) s._owner._stateIs("detached");
   // Where HTTP says that there is nothing of this name, nobody else will find it either.
-  if (!s._sid && /HTTP 404/.test(how)) end(s, 4411, "no transport got through: " + s._why);
+  if (!s._sid && /HTTP 404/.test(how)) end(s, 4411, "no endpoint: " + s._why);
 }
 
 // -- writing ---------------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ function timer(s, wait) {
 }
 
 function round(s, now) {
-  var carrier, actions, due, i;
+  var carrier = s._newest, actions, due, i;
   clearTimeout(s._timer);
   if (now - s._deadline > ASLEEP) check(s); // this was to be called long ago
 
@@ -178,8 +178,9 @@ function round(s, now) {
   s._waits = s._closing && s._batch;
   s._calm = s._owner.state === "open";
   s._crowd(places(s, s._holds) && !s._holds);
-  // There is no way, or what the page has closed before it was open is not being opened any more.
-  if (!s._all.length || (s._mute && !s._sid && !s._newest)) end(s, 4411, CANNOT);
+  // There is no way, or what the page has closed before it was open is not being opened any more, or not yet: a socket that
+  // waits for its connection, to say what must not be in a URL.
+  if (!s._all.length || (s._mute && !s._sid && !s._beside && !(carrier && (carrier._kind || carrier._ready || !carrier.secret)))) end(s, 4411, CANNOT);
   actions = s._turn();
   for (i = 0; i < actions.length && !s._ended; i++) actions[i][0](s, actions[i][1], actions[i][2]);
   places(s, (s._holds = isHeld(s._newest) || isHeld(s._beside)));

@@ -286,3 +286,16 @@ test("while fresh data are asked for nobody is asked again, and nothing goes up"
   await settle();
   assert.deepEqual(page.request("/v1/send").sent.slice(1), ['t"new"']);
 });
+
+test("fresh data may take as long as the server keeps the session, and are brought nowhere behind its end", async () => {
+  let keep;
+  const { page, session } = await expired(["websocket", "long_polling"], ["old", new Promise((ok) => (keep = ok))]);
+  page.advance(60000);
+  assert.equal(closed(session), undefined);
+  page.advance(100000);
+  assert.deepEqual([closed(session).code, closed(session).reason], [4411, "no contact"]);
+  keep("late");
+  await settle();
+  assert.deepEqual(page.pending("/v1/send"), []);
+  assert.equal(page.timers.size, 0);
+});

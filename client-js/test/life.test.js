@@ -226,3 +226,64 @@ test("when all is over nobody listens any more", () => {
     0
   );
 });
+
+for (const transport of ["websocket", "long_polling", "polling"]) {
+  test(`${transport}: told to come later, and put away or asleep meanwhile, a page asks once when it is back, and then waits`, () => {
+    const waits = ["x4503,carrier,,come back later"];
+    const asked = ({ sockets, requests }) => sockets.length + requests.length;
+    const refuse = (page) => {
+      if (transport === "websocket") {
+        const { socket } = page;
+        socket.accept();
+        socket.say(...waits);
+      } else page.pending("/v1/" + transport).at(-1).answer(503, waits);
+    };
+    const away = {
+      "put away": (page) => {
+        page.dispatch("pagehide", { persisted: true });
+        page.advance(60000);
+        page.dispatch("pageshow", { persisted: true });
+      },
+      frozen: (page) => {
+        page.dispatch("pagehide", { persisted: true });
+        page.document("freeze");
+        page.advance(60000);
+        page.document("resume");
+        page.dispatch("pageshow", { persisted: true });
+      },
+      asleep: (page) => page.sleep(60000),
+      "asleep, and on another network": (page) => {
+        page.now += 60000;
+        page.dispatch("online");
+        page.advance(0);
+      }
+    };
+    for (const [how, goes] of Object.entries(away)) {
+      for (const isOpen of [false, true]) {
+        const page = new Browser(code);
+        const session = page.connect("/chat", { transports: [transport], upgrade: false });
+        if (isOpen && transport === "websocket") {
+          const { socket } = page;
+          socket.accept();
+          socket.say(opened());
+          socket.end();
+        } else if (isOpen) page.request("/v1/" + transport).answer(200, [opened({ transport })]);
+        page.advance(250); // between two plain polls there is a pause
+        refuse(page);
+        const before = asked(page);
+        page.advance(100);
+        assert.equal(asked(page), before, how);
+        goes(page);
+        page.document("visibilitychange");
+        page.advance(0);
+        assert.equal(asked(page), before + 1, how);
+        refuse(page);
+        page.advance(300);
+        assert.equal(asked(page), before + 1, how);
+        page.advance(3000);
+        assert.equal(asked(page), before + 2, how);
+        assert.deepEqual(closes(session), []);
+      }
+    }
+  });
+}

@@ -267,6 +267,7 @@ test("close() while connecting closes what the server has opened meanwhile, and 
       const page = new Browser(code);
       const network = new Network(page, { rtt: 100 });
       const session = page.connect("/chat", { transports: [transport, "polling"], auth });
+      if (auth && transport === "websocket") page.advance(220); // it has said it by then
       session.close(3001, "never mind");
       page.advance(10000);
       assert.deepEqual(network.server.sessions.map(({ outcome }) => outcome), [[3001, "never mind"]], transport);
@@ -275,6 +276,22 @@ test("close() while connecting closes what the server has opened meanwhile, and 
       page.advance(30000);
       assert.equal(page.timers.size + network.live.size, 0);
     }
+  }
+});
+
+test("close() before a WebSocket has said what must not be in its URL: nothing is opened", () => {
+  for (const beside of [false, true]) {
+    const page = new Browser(code);
+    const network = new Network(page, { rtt: 1000 });
+    const session = page.connect("/chat", { transports: beside ? ["websocket", "long_polling"] : ["websocket"], auth: "secret" });
+    page.advance(beside ? 400 : 100);
+    session.close();
+    page.advance(1);
+    assert.equal(network.live.size, beside ? 2 : 0, "a poll beside it has said it");
+    page.advance(60000);
+    assert.equal(network.server.sessions.length, beside ? 1 : 0);
+    assert.deepEqual(heard(session, "close"), [1000]);
+    assert.equal(page.timers.size + network.live.size, 0);
   }
 });
 

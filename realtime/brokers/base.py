@@ -289,7 +289,8 @@ class QueueStore(Protocol):
 
     async def take(self, queue: str, worker: str, most: int, idle: float | None) -> list[Taken]:
         """So many at most, which are this worker's from now on: what was given back, what another has and has not kept
-        for `idle` seconds (unless that is None), and what nobody has had."""
+        for `idle` seconds (unless that is None), and what nobody has had. Of what such a worker had, the first may have
+        been its end, and counts each time; the rest, of which nobody knows who has seen it, counts as given once."""
 
     async def keep(self, queue: str, worker: str, ids: Sequence[str]) -> None:
         """The worker is there, and these are its own, unless another has them."""

@@ -51,13 +51,17 @@ class MemoryQueueStore:
     async def take(self, queue: str, worker: str, most: int, idle: float | None) -> list[Taken]:
         """The next messages, which are the worker's from now on."""
         found: list[Taken] = []
-        size, now = 0, time.monotonic()
+        size, now, gone = 0, time.monotonic(), set[str]()
         for id, entry in self._queues.get(queue, {}).items():
             if len(found) >= most or size >= TAKE_SIZE:
                 break
             if not entry.worker or (idle is not None and now - entry.since >= idle):
-                entry.worker, entry.since = worker, now
                 entry.times += 1
+                if entry.worker in gone:
+                    entry.times = max(2, entry.times - 1)
+                elif entry.worker:
+                    gone.add(entry.worker)
+                entry.worker, entry.since = worker, now
                 size += len(entry.payload)
                 found.append(Taken(id, entry.payload, entry.times))
         return found

@@ -51,6 +51,8 @@ async def _main(options: Options) -> int:
                 opening = asyncio.ensure_future(_open(options, http))
                 await _either(opening, asked)
                 if not opening.done():
+                    opening.cancel()  # which closes what the server is opening just now
+                    await asyncio.wait({opening}, timeout=GOODBYE)
                     _leave(asked.result())
                 session = opening.result()
             except realtime.NegotiationError as error:

@@ -61,8 +61,9 @@ class connect:  # noqa: N801 # used like a function, as in websockets
 
     Opening raises NegotiationError when no transport gets through, or the server does not want this client. One that
     says to come back later (4408, 4429, 4503) is asked again for as long as `open_timeout` lasts, and a line of the log
-    says so (WARNING, `realtime.negotiation`). An unknown argument or one of the wrong type raises TypeError, one out of
-    bounds LocalProtocolError.
+    says so (WARNING, `realtime.negotiation`). Given up, or cancelled, while the server opens a session, it closes that
+    when it is open: it waits half a second for that, and goes on in the background, for an `attach_timeout` at most.
+    An unknown argument or one of the wrong type raises TypeError, one out of bounds LocalProtocolError.
     """
 
     def __init__(

@@ -34,6 +34,9 @@ from .wire import has_shape
 
 __all__ = ["ClientSession"]
 
+# How long who has given up opening is held for the goodbye to the server, in seconds: a round trip, as a rule.
+GOODBYE = 0.5
+
 
 class ClientListener(SessionListener[ClientMachine]):
     """A session's listener at the client: who only sends hears of its rooms, too."""
@@ -99,8 +102,22 @@ class ClientSession(BaseSession[ClientMachine]):
             self._listener.transport = transport
 
     async def _abandon(self) -> None:
-        self._machine.end(4411, "given up by the application", self._now())
-        await self._finish()
+        """Nobody wants it any more. What has to be said of that yet goes on in the background behind GOODBYE."""
+        await asyncio.wait({self._wind_up_once()}, timeout=GOODBYE)
+
+    async def _give_up(self) -> None:
+        """Ends it. What the server is opening just now is closed there when it says so, or would stay for its
+        open_timeout."""
+        machine, context = self._machine, self._context
+        try:
+            if not machine.sid:
+                settings = context.settings
+                await self._supervisor.answers(min(settings.attach_timeout, settings.open_timeout))
+        finally:
+            untold = machine.outcome is None and machine.uplink_wanted
+            machine.end(4411, "given up by the application", self._now())
+        if untold:
+            await say_end(context)
 
     # -- transports --------------------------------------------------------------------------------------------------
 
@@ -266,6 +283,8 @@ class ClientSession(BaseSession[ClientMachine]):
         """Tells the server what it has to know yet, then ends all tasks and connections."""
         machine, context = self._machine, self._context
         try:
+            if machine.outcome is None:
+                await self._give_up()
             if machine.final_ack:
                 machine.final_ack = False
                 await acknowledge_close(context)

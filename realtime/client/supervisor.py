@@ -10,9 +10,10 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
-from ..clock import STOOD_STILL, Timer
+from ..clock import STOOD_STILL, Patience, Timer
 from ..core.attempts import OPEN_TIMED_OUT
 from ..core.carrier import Shape
 from ..core.errors import LocalProtocolError, NegotiationError, Refusal
@@ -68,6 +69,16 @@ class Supervisor:
         self.turn_soon()
         await self._context.opened.wait()
 
+    async def answers(self, seconds: float) -> None:
+        """Starts nothing more. Returns when what is under way has opened the session, or can't any more, `seconds`
+        later at the latest."""
+        self.session_ended()
+        if self._under_way:
+            self._context.opened.clear()
+            with suppress(TimeoutError):
+                async with Patience(seconds):
+                    await self._context.opened.wait()
+
     def turn_soon(self) -> None:
         """Asks the policy in the next turn of the event loop."""
         if not self._turn_due and self._machine.outcome is None:
@@ -103,7 +114,7 @@ class Supervisor:
             self._timer, self._timer_due = clock.call_at(when, self._turn), max(when, clock.now())
 
     def session_ended(self) -> None:
-        """Nothing is to be carried any more."""
+        """Nothing more is to be carried."""
         self._policy.over(self._context.clock.now())
         self._set_timer(float("inf"))
         for carrying in self._under_way.values():
@@ -179,6 +190,8 @@ class Supervisor:
         context.renewal_news.set()
         if self._under_way.pop(number, None) is None or self._machine.outcome is not None:
             return
+        if policy.is_over and not self._under_way:
+            context.opened.set()
         log.debug("! session %s: %s %s", self._machine.label, end.transport, end.what)
         if end.refusal is not None:
             if end.refusal.code == 4401:

@@ -62,16 +62,20 @@ class Answer(NamedTuple):
         """The headers that are the response's own."""
         return CIMultiDict([(name, value) for name, value in self.headers.items() if name.lower() not in THEIRS])
 
-    def unpacked(self, body: bytes) -> tuple[CIMultiDict[str], bytes]:
-        """A whole answer as it was before the application's middlewares have compressed it: those of the worker that
-        passes it on may do so again, and say it once. Raises Broken."""
+    def unpacked(self, body: bytes, most: int) -> tuple[CIMultiDict[str], bytes]:
+        """A whole answer, of `most` bytes, as it was before the application's middlewares have compressed it: those of
+        the worker that passes it on may do so again, and say it once. Raises Broken."""
         headers = self.own
         if headers.get("Content-Encoding", "").lower() in PACKED:
             del headers["Content-Encoding"]
+            unpacking = zlib.decompressobj(EITHER)
             try:
-                body = body and zlib.decompress(body, EITHER)
+                unpacked = unpacking.decompress(body, most)
             except zlib.error:
                 raise Broken("an answer is not packed as it says") from None
+            if body and not unpacking.eof:
+                raise Broken("an answer that is packed was cut, or is larger than any may be")
+            body = unpacked
         return headers, body
 
     @property

@@ -45,12 +45,18 @@ from .tunnel import Tunnel
 
 __all__ = ["Forwarder", "written"]
 
-# Of one connection and not of the request (RFC 9110 §7.6.1), or written anew; and what nobody but us may say.
+# Of one connection and not of the request (RFC 9110 §7.6.1), or written anew; and what nobody but us may say. Only the
+# worker that the client has come to is asked to compress, or both would.
 OWN = frozenset(
-    b"connection content-length expect keep-alive proxy-connection te trailer transfer-encoding upgrade".split()
+    b"accept-encoding connection content-length expect keep-alive proxy-connection te trailer transfer-encoding"
+    b" upgrade".split()
 ) | {HEADER.lower()}
 # Of a handshake all goes along.
 OURS = frozenset((HEADER.lower(),))
+# An answer has at most so many times what a request may have, since it is escaped once more for some transports, and
+# the heads of its frames: so many bytes.
+ESCAPED = 4
+HEADS = 1_048_576
 # So often another worker is tried, where a session's is not where it was.
 TRIES = 3
 NOT_REACHED = "the worker that has the session cannot be reached now; come back later"
@@ -198,7 +204,8 @@ class Forwarder:
             if (size := answer.length) is None:
                 response, kept = await self._stream(request, hop, answer)
                 return response
-            headers, content = answer.unpacked(await hop.take(size if request.method != "HEAD" else 0))
+            taken = await hop.take(size if request.method != "HEAD" else 0)
+            headers, content = answer.unpacked(taken, ESCAPED * limit + HEADS)
             kept = answer.keeps and (bringing is None or bringing.done())
             return web.Response(status=answer.status, reason=answer.reason, headers=headers, body=content)
         except Broken:
@@ -316,9 +323,8 @@ class Forwarder:
     async def _say(self, peer: Peer, seconds: float) -> None:
         """Tells another worker that this one goes away: see Farewell."""
         hop = await self._hops.reach(peer)
-        headers: Headers = ((b"Host", b"-"), (b"Content-Length", b"0"))
+        line, headers = "POST / HTTP/1.1", ((b"Host", b"-"), (b"Content-Length", b"0"))
         facts = Facts(self._port.worker, "", "", leaving=seconds).pack()
-        line = "POST / HTTP/1.1"
         seal = hop.seal.request(said_by(line, facts, headers))
         hop.transport.write(written(line, (*headers, (HEADER, seal.encode() + facts))))
         await hop.head()

@@ -25,6 +25,7 @@ from typing import Any, cast
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from ..clock import Timer, call_later
 from ..core.carrier import Shape
 from ..departures import Departures
 from ..service import MOMENT, Service
@@ -85,7 +86,7 @@ class Stranger(asyncio.Protocol):
         self._said = b""
         self._nonce = secrets.token_bytes(NONCE_SIZE)
         self._transport: asyncio.Transport
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience: Timer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """He is greeted, unless there are too many."""
@@ -93,7 +94,7 @@ class Stranger(asyncio.Protocol):
         if not self._port.admits(self):
             self._transport.abort()
             return
-        self._patience = asyncio.get_running_loop().call_later(HANDSHAKE_PATIENCE, self.turn_away)
+        self._patience = call_later(HANDSHAKE_PATIENCE, self.turn_away)
         self._transport.write(greeting(self._nonce))
 
     def data_received(self, data: bytes) -> None:
@@ -129,7 +130,7 @@ class Known(asyncio.Protocol):
         self._port = port
         self._transport = transport
         self._seal = seal
-        self._patience = asyncio.get_running_loop().call_later(IDLE, transport.abort)
+        self._patience = call_later(IDLE, transport.abort)
         port.known.add(self)
 
     def data_received(self, data: bytes) -> None:

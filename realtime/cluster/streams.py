@@ -15,6 +15,7 @@ import asyncio
 import struct
 from typing import Protocol, cast
 
+from ..clock import Timer, call_later
 from ..core.errors import Refusal
 from ..webtransport.carried import Head, Taking
 from ..webtransport.link import Link
@@ -73,12 +74,12 @@ class Stream(asyncio.Protocol):
         self._coming = bytearray()  # before it is taken
         self._link: Link | None = None
         self._unread = 0
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience: Timer | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def start(self, said: bytes) -> None:
         """From the mark on."""
-        self._patience = asyncio.get_running_loop().call_later(HANDSHAKE_PATIENCE, self.end)
+        self._patience = call_later(HANDSHAKE_PATIENCE, self.end)
         self.data_received(said)
 
     # -- what asyncio's transport tells --------------------------------------------------------------------------------

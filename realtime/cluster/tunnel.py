@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from ..clock import Timer, call_later
 from ..web.links import HIGH_WATER
 from ..web.threshold import Wire
 from .hops import Hop
@@ -24,7 +25,7 @@ class Tunnel(asyncio.Protocol):
     def __init__(self, transport: Wire, hop: Hop) -> None:
         self._transport = transport
         self._hop = hop
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience: Timer | None = None
         self._over: Callable[[], object] = hop.over
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # What the client says, without a call of ours.
@@ -73,7 +74,7 @@ class Tunnel(asyncio.Protocol):
             self._hop.transport.abort()
         elif not self._hop.gone:
             self._hop.transport.close()
-            self._patience = asyncio.get_running_loop().call_later(PATIENCE, self._hop.transport.abort)
+            self._patience = call_later(PATIENCE, self._hop.transport.abort)
         self.ended.set_result(None)
 
     # -- the worker's --------------------------------------------------------------------------------------------------
@@ -96,4 +97,4 @@ class Tunnel(asyncio.Protocol):
         if self.ended.done():
             return
         self._transport.close()
-        self._patience = asyncio.get_running_loop().call_later(PATIENCE, self._transport.abort)
+        self._patience = call_later(PATIENCE, self._transport.abort)

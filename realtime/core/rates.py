@@ -13,6 +13,9 @@ from .errors import RemoteProtocolError
 
 __all__ = ["AddressBuckets", "Bucket", "Meter"]
 
+# Pings are answered, and what was heard of rooms acknowledged, however seldom messages may come: so much that is no
+# message may come in a second.
+OTHERS = 1.0
 # An address may open so many seconds' worth at once, and one in any case.
 OPENS_BURST = 10.0
 
@@ -44,8 +47,8 @@ class Bucket:
 class Meter:
     """The rates of one session's messages (settings max_message_rate, max_byte_rate, rate_burst, on_rate).
 
-    What is no new message (a ping, what has come before, what nobody knows) may come as often again. There is no window
-    to slow that down by, so whoever sends more is out.
+    What is no new message (a ping, what has come before, what nobody knows) may come as often again, and once a second
+    in any case. There is no window to slow that down by, so whoever sends more is out.
     """
 
     __slots__ = ("_bytes", "_config", "_messages", "_others")
@@ -57,7 +60,7 @@ class Meter:
         self._messages = None if messages is None else Bucket(messages, max(1.0, messages * burst), now)
         # A client that is one window ahead may have asked for an ack behind each of its messages.
         more = max(1.0, (messages or 0.0) * burst) + config.max_queue
-        self._others = None if messages is None else Bucket(messages, more, now)
+        self._others = None if messages is None else Bucket(max(messages, OTHERS), more, now)
         self._bytes = None if size is None else Bucket(size, size * burst, now)
 
     @classmethod

@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
-from ..clock import Patience
+from ..clock import Patience, Timer, call_later
 from ..core.carrier import Capabilities, Part, Shape
 from ..core.errors import LocalProtocolError, RemoteProtocolError
 from ..core.frames import BINARY, TEXT, Outgoing
@@ -101,7 +101,7 @@ class TcpLink(asyncio.Protocol):
             max_headers=sizes.max_headers, max_header_size=sizes.max_header_size, max_body_size=little
         )
         self._task: asyncio.Task[None] | None = None  # which takes what has come
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience: Timer | None = None
         self._shut = False  # nothing more is written
         self._lost = False
         self.writable: bool = True
@@ -118,7 +118,7 @@ class TcpLink(asyncio.Protocol):
             self._transport.abort()
             return
         patience = self._ports.port.sizes.connect_timeout
-        self._patience = asyncio.get_running_loop().call_later(patience, self._nobody_came)
+        self._patience = call_later(patience, self._nobody_came)
 
     def _nobody_came(self) -> None:
         self._refuse("no CONNECT came within connect_timeout")
@@ -251,7 +251,7 @@ class TcpLink(asyncio.Protocol):
             return
         if self._patience is not None:
             self._patience.cancel()
-        self._patience = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.abort)
+        self._patience = call_later(CLOSE_PATIENCE, self.abort)
         if self._transport.can_write_eof():
             with suppress(OSError, RuntimeError):  # it is gone
                 self._transport.write_eof()

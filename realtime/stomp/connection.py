@@ -261,7 +261,9 @@ class StompConnection:
 
     def _ready(self, own: TopicMember | QueueMember | None, full: bool) -> None:
         """There is room for more messages of queues: for this subscription, whose it was, and for all of them where
-        there was none."""
+        there was none, in turn."""
+        if full and own is not None:
+            self._members[own.subscription] = self._members.pop(own.subscription)
         for member in tuple(self._members.values()) if full else (own,):
             if isinstance(member, QueueMember):
                 self.queues.ready(member.subscription.destination, member)
@@ -347,8 +349,11 @@ class StompConnection:
         deliveries = self.conversation.deliveries
         found, full = deliveries.find(number), deliveries.room <= 0
         if found is not None:
-            self._return([deliveries.withdraw(number)])
-            self._ready(self._members.get(found[0]), full)
+            member, parcel = self._members.get(found[0]), deliveries.withdraw(number)
+            if parcel is not None and isinstance(member, QueueMember):
+                member.late(parcel)
+            self._return([parcel])
+            self._ready(member, full)
 
 
 def _number(headers: Mapping[str, str], name: str) -> int:

@@ -155,11 +155,16 @@ class QueueMember:
         self._home = home
         self._most = _prefetch(subscription, home.bound.limits.max_unacknowledged)
         self._asked = False  # it is told when the session has sent something
-        self._full = False  # there was no room for a message, and nothing was sent since
+        self._full = False  # there was no room for a message, or one waited too long, and nothing was sent since
         # In mode "auto": what may not have been sent yet, by what it is sent as.
         self._sent: dict[Outgoing, Parcel] = {}
         self.over: bool = False
         self.settled: int = 0  # the highest place of what its client has acknowledged, or refused
+
+    @property
+    def client(self) -> object:
+        """See queues.Consumer."""
+        return self._home
 
     @property
     def room(self) -> int:
@@ -185,10 +190,8 @@ class QueueMember:
             return False
         if not auto and (deliveries.room <= 0 or deliveries.count(subscription) >= self._most):
             return False
-        if session._senders or not machine.outbox.has_room(parcel.size):
-            self._full = True
-            session._ask_for_room()
-            self._ask()
+        if self._full or session._senders or not machine.outbox.has_room(parcel.size):
+            self._wait()
             return False
         version = home.conversation.version
         rest = shared_part(version, subscription.destination, parcel.headers, parcel.body)
@@ -211,6 +214,18 @@ class QueueMember:
         parcel.place = machine.outbox.appended
         home.spoke()
         return True
+
+    def late(self, parcel: Parcel) -> None:
+        """This one was not acknowledged in time, and is given again. Where it was not even written it does not count,
+        and its client, which does not read, takes no more before it does."""
+        if parcel.place > self._written():
+            parcel.attempts -= 1
+            self._wait()
+
+    def _wait(self) -> None:
+        self._full = True
+        self._home.session._ask_for_room()
+        self._ask()
 
     def _ask(self) -> None:
         """Has it told when the session has sent something."""
@@ -239,6 +254,11 @@ class QueueMember:
         outbox = self._home.session._machine.outbox
         return {*outbox._sent, *outbox.waiting}
 
+    def _written(self) -> int:
+        """The place of what was written to its connection last."""
+        outbox = self._home.session._machine.outbox
+        return outbox.appended - sum(item.kind != DROPPED for item in outbox.waiting)
+
     def end(self) -> None:
         """The subscription has ended: it is given no more."""
         self.over = True
@@ -260,9 +280,7 @@ class QueueMember:
     def _count(self, parcels: Iterable[Parcel]) -> None:
         """These may have been on their way when the session was cut: what is behind all that its client has
         acknowledged, but for the first of that, counts once, however often that happens."""
-        outbox = self._home.session._machine.outbox
-        written = outbox.appended - sum(item.kind != DROPPED for item in outbox.waiting)
-        first = True
+        written, first = self._written(), True
         for parcel in parcels:
             if parcel.place > written:
                 parcel.attempts -= 1

@@ -50,6 +50,10 @@ class Consumer(Protocol):
     """A subscription to a queue."""
 
     @property
+    def client(self) -> object:
+        """Whose it is: all subscriptions of one client share its room."""
+
+    @property
     def room(self) -> int:
         """About how many more it would take now."""
 

@@ -13,7 +13,6 @@ import heapq
 import json
 import logging
 import secrets
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -21,11 +20,12 @@ from functools import partial
 from ..brokers.base import Keep, Refused, Taken, Unanswered, overdue
 from ..clock import Patience
 from ..core.errors import BrokerError, LocalProtocolError
-from ..core.frames import Group, Outgoing, RoomItem
+from ..core.frames import Outgoing
 from ..core.identities import RESERVED
 from ..hub import Hub
 from ..loops import AGAIN, Tasks
 from .queues import ORIGIN, Consumer, Parcel
+from .shared_queue import Promises, SharedParcel, SharedQueue
 
 __all__ = ["SharedQueues"]
 
@@ -35,107 +35,6 @@ NOTHING = Keep()
 MOST = 64  # messages that are taken at once
 PAUSE = 0.1  # seconds until what the store did not take is tried again
 SWEEPS = 4  # in a lease: each says what this worker has, and looks for what others have left
-
-
-class SharedParcel(Parcel):
-    """A message that this worker has."""
-
-    __slots__ = ("id",)
-
-    def __init__(self, destination: str, taken: Taken) -> None:
-        """Raises ValueError for what is no message of ours."""
-        head, newline, body = taken.payload.partition(b"\n")
-        headers = json.loads(head)
-        if not newline or not isinstance(headers, dict) or not all(isinstance(said, str) for said in headers.values()):
-            raise ValueError(head)
-        time, _, number = taken.id.partition("-")
-        super().__init__((int(time) << 64) + int(number), destination, headers, body)
-        self.id: str = taken.id
-        self.attempts = taken.times - 1
-
-
-class _Queue:
-    """One queue, as far as it is here."""
-
-    def __init__(self, owner: SharedQueues, destination: str) -> None:
-        self.id: str = f"queue of {owner.name}"
-        self.destination: str = destination
-        self.room: str = f"{RESERVED}queue {destination}"
-        self.consumers: OrderedDict[Consumer, None] = OrderedDict()  # that may have room, the next one first
-        self.full: dict[Consumer, None] = {}  # that had none when they were asked last, and are not asked again
-        self.waiting: list[SharedParcel] = []  # taken, and not given: only while somebody may have room
-        self.held: dict[str, SharedParcel] = {}  # this worker's
-        self.done: list[str] = []  # to be settled
-        self.back: list[tuple[str, int]] = []  # to be given back, and how often each was given to somebody
-        self.writing = False  # the store is told, from the next turn on
-        self.taking: asyncio.Task[None] | None = None
-        self.again = False  # there may be more than was taken
-        self.claims = True  # the next look is for what others have left, too
-        self._owner = owner
-
-    def __contains__(self, consumer: Consumer) -> bool:
-        return consumer in self.consumers or consumer in self.full
-
-    @property
-    def wanted(self) -> bool:
-        """Whether there are consumers, with room or without."""
-        return bool(self.consumers or self.full)
-
-    def fill(self, consumer: Consumer) -> None:
-        """This one has no room, unless it has left meanwhile."""
-        if consumer in self.consumers:
-            del self.consumers[consumer]
-            self.full[consumer] = None
-
-    def freed(self, consumer: Consumer | None) -> bool:
-        """This one may have room again, or any: whether there are such, which had none."""
-        freed = [one for one in (tuple(self.full) if consumer is None else (consumer,)) if one in self.full]
-        for one in freed:
-            del self.full[one]
-            self.consumers[one] = None
-        return bool(freed)
-
-    def space(self, most: int) -> int:
-        """How many messages the consumers take now, up to `most`: no more of them are asked than it needs, and who has
-        none is not asked again."""
-        room, full = 0, []
-        for consumer in self.consumers:
-            one = consumer.room
-            if one <= 0:
-                full.append(consumer)
-                continue
-            room += one
-            if room >= most:
-                break
-        for consumer in full:
-            self.fill(consumer)
-        return min(room, most)
-
-    # What the room says, as broadcasts.Receiver: there is something in the queue.
-
-    def _offer(self, item: Outgoing) -> None:
-        self._owner.look(self)
-
-    def _offer_group(self, group: Group) -> None:
-        self._owner.look(self)
-
-    def _miss(self, count: int) -> None:
-        self._owner.look(self)
-
-    def _offer_room(self, item: RoomItem) -> None:
-        self._owner.look(self)
-
-    def _offer_position(self, room: str, cursor: str, missing: int | None = None) -> None:
-        self._owner.look(self)
-
-    async def _give_room(self, item: RoomItem) -> None:
-        self._owner.look(self)
-
-    def _left(self, room: str) -> None:
-        """It is in its room for as long as it has consumers."""
-
-    def _check_member(self) -> None:
-        """It may be in its room."""
 
 
 class SharedQueues:
@@ -148,7 +47,8 @@ class SharedQueues:
         self._max_messages = max_messages
         self._max_attempts = max_attempts
         self._dead_letters = dead_letters
-        self._queues: dict[str, _Queue] = {}
+        self._queues: dict[str, SharedQueue] = {}
+        self._promises = Promises(self.look)
         self._number = 0
         self._tasks = Tasks("queues", log)
         self._sweeper = Tasks("queues", log)
@@ -195,7 +95,7 @@ class SharedQueues:
         """Gives messages of a queue to this one as well. Raises BrokerError."""
         queue = self._queues.get(destination)
         if queue is None:
-            queue = self._queues[destination] = _Queue(self, destination)
+            queue = self._queues[destination] = SharedQueue(self.name, destination, self.look)
         queue.consumers[consumer] = None
         try:
             await self._hub.rooms.join(queue, queue.room, NOTHING, info="", last=0, after=None)
@@ -245,10 +145,12 @@ class SharedQueues:
     def ready(self, destination: str, consumer: Consumer | None = None) -> None:
         """A consumer of this queue has room again: this one, or any."""
         queue = self._queues.get(destination)
-        if queue is not None and (queue.freed(consumer) or queue.again):  # whoever had room has been given all there is
-            self.look(queue)
+        if queue is not None:
+            queue.freed(consumer)
+            if queue.again:  # else whoever had room has been given all there is
+                self.look(queue)
 
-    def look(self, queue: _Queue) -> None:
+    def look(self, queue: SharedQueue) -> None:
         """There may be something to be taken from the store."""
         queue.again = True
         # What is given back comes before all that is behind it: it has to be there first.
@@ -269,7 +171,7 @@ class SharedQueues:
 
     # -- giving and taking ---------------------------------------------------------------------------------------------
 
-    def _give(self, queue: _Queue) -> None:
+    def _give(self, queue: SharedQueue) -> None:
         """Gives what is here to whoever has room; what nobody here has room for is for other workers."""
         while queue.waiting:
             parcel = heapq.heappop(queue.waiting)
@@ -281,7 +183,7 @@ class SharedQueues:
         self._give_back_waiting(queue)
 
     @staticmethod
-    def _give_one(queue: _Queue, parcel: SharedParcel) -> bool:
+    def _give_one(queue: SharedQueue, parcel: SharedParcel) -> bool:
         while queue.consumers:
             consumer = next(iter(queue.consumers))
             queue.consumers.move_to_end(consumer)
@@ -290,7 +192,7 @@ class SharedQueues:
             queue.fill(consumer)
         return False
 
-    def _give_back_waiting(self, queue: _Queue) -> None:
+    def _give_back_waiting(self, queue: SharedQueue) -> None:
         if queue.waiting:
             waiting, queue.waiting = queue.waiting, []
             for parcel in waiting:
@@ -298,21 +200,17 @@ class SharedQueues:
             queue.back += [(parcel.id, parcel.attempts) for parcel in sorted(waiting)]
             self._write(queue)
 
-    async def _take(self, queue: _Queue) -> None:
+    async def _take(self, queue: SharedQueue) -> None:
         try:
             # Where something is given back, there was less room than it seemed: whoever has some says so.
             while queue.again and queue.consumers and not queue.back:
-                queue.again = False
-                most = queue.space(MOST)
-                if most <= 0:
+                made = self._promises.make(queue, MOST)
+                if not made:
                     break
-                rooms = self._hub.rooms
-                idle, queue.claims = rooms.timing.lease if queue.claims else None, False
-                found = await rooms.queues.take(queue.destination, self.name, most, idle)
-                for taken in found:
-                    self._taken(queue, taken)
-                queue.again = queue.again or bool(found)
-                self._give(queue)
+                try:
+                    await self._ask(queue, sum(room for _, room in made))
+                finally:
+                    self._promises.keep(made)
         except BaseException as error:
             queue.again = True  # the next sweep looks, or whoever says before that he has room
             if not isinstance(error, BrokerError):
@@ -320,7 +218,17 @@ class SharedQueues:
         finally:
             queue.taking = None
 
-    def _taken(self, queue: _Queue, taken: Taken) -> None:
+    async def _ask(self, queue: SharedQueue, most: int) -> None:
+        queue.again = False
+        rooms = self._hub.rooms
+        idle, queue.claims = rooms.timing.lease if queue.claims else None, False
+        found = await rooms.queues.take(queue.destination, self.name, most, idle)
+        for taken in found:
+            self._taken(queue, taken)
+        queue.again = queue.again or bool(found)
+        self._give(queue)
+
+    def _taken(self, queue: SharedQueue, taken: Taken) -> None:
         try:
             parcel = SharedParcel(queue.destination, taken)
         except (ValueError, RecursionError):
@@ -344,18 +252,18 @@ class SharedQueues:
         with suppress(BrokerError):
             await self._hub.rooms.send(f"{RESERVED}queue {destination}", NOTHING, Outgoing.message(""), frozenset())
 
-    def _done(self, queue: _Queue, parcel: SharedParcel) -> None:
+    def _done(self, queue: SharedQueue, parcel: SharedParcel) -> None:
         queue.held.pop(parcel.id, None)
         queue.done.append(parcel.id)
         self._write(queue)
 
-    def _write(self, queue: _Queue) -> None:
+    def _write(self, queue: SharedQueue) -> None:
         """Tells the store what is done, and what is given back: all of one turn of the event loop at once."""
         if not queue.writing:
             queue.writing = True
             self._tasks.begin(self._flush(queue))
 
-    async def _flush(self, queue: _Queue) -> None:
+    async def _flush(self, queue: SharedQueue) -> None:
         """One for each queue, however long the store is away."""
         store = self._hub.rooms.queues
         try:
@@ -390,7 +298,7 @@ class SharedQueues:
                         log.exception("what becomes of messages of queues could not be written, and is tried again")
                         await asyncio.sleep(AGAIN)
 
-    async def _bury(self, queue: _Queue, parcel: SharedParcel) -> None:
+    async def _bury(self, queue: SharedQueue, parcel: SharedParcel) -> None:
         dead, id = self._dead_letters, self._new_id()
         kept = False
         while dead is not None and dead != parcel.destination and not kept:
@@ -412,7 +320,7 @@ class SharedQueues:
             )
         self._done(queue, parcel)
 
-    def _tidy(self, queue: _Queue) -> None:
+    def _tidy(self, queue: SharedQueue) -> None:
         empty = not (queue.wanted or queue.held or queue.done or queue.back)
         if empty and self._queues.get(queue.destination) is queue:
             del self._queues[queue.destination]

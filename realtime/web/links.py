@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from aiohttp import WSMessage, WSMsgType, web
 
-from ..clock import Patience
+from ..clock import Patience, Timer, call_later
 from ..core.carrier import Part
 from ..core.errors import clip
 from ..loops import begin
@@ -52,7 +52,7 @@ class WebSocketLink:
         self._writable_again = writable_again
         self.writable: bool = True  # unless the connection has more than 64 KiB to send, or is closing
         self._closing = False
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience: Timer | None = None
         self._draining: asyncio.Task[None] | None = None
 
     @property
@@ -96,7 +96,7 @@ class WebSocketLink:
         self.write([close_frame(code, reason)])
         self._closing = True
         self.writable = False
-        self._patience = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.abort)
+        self._patience = call_later(CLOSE_PATIENCE, self.abort)
 
     def abort(self) -> None:
         """Cuts the connection."""

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
+from ..clock import CATCHING_UP, STOOD_STILL
 from ..core.carrier import NumberedCarrier, Part
 from ..core.errors import Refusal, RemoteProtocolError
 from ..endpoint import Endpoint
@@ -391,16 +392,21 @@ class PolledConnection(InFront):
         """It rests from now on."""
         self._rested = self._loop.time()
         if self._expiry is None:
-            self._expiry = self._loop.call_at(self._rested + self._keep_alive, self._expire)
+            self._expire_at(self._rested + self._keep_alive)
 
-    def _expire(self) -> None:
+    def _expire_at(self, when: float) -> None:
+        self._expiry = self._loop.call_at(when, self._expire, when)
+
+    def _expire(self, due: float) -> None:
         self._expiry = None
         if self._under_way is None and self._writable and not self._behind:
-            until = self._rested + self._keep_alive
-            if self._loop.time() >= until:
-                self.transport.close()
+            now, until = self._loop.time(), self._rested + self._keep_alive
+            if now < until:
+                self._expire_at(until)
+            elif now - due > STOOD_STILL:  # a request may lie unread
+                self._expire_at(now + CATCHING_UP)
             else:
-                self._expiry = self._loop.call_at(until, self._expire)
+                self.transport.close()
 
     def _stop_timers(self) -> None:
         for timer in (self._part, self._expiry):

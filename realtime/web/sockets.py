@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from itertools import takewhile
 from typing import Any, Protocol
 
 from aiohttp import web
 
+from ..clock import Timer, call_later
 from ..core.carrier import Link
 from ..gates.base import Connection
 from . import websocket
@@ -68,7 +70,7 @@ class Sockets:
         self._parsers: dict[int, Shared] = {}
         self._taken: set[Taken] = set()  # those of which aiohttp knows nothing
         self._closing: dict[LeanLink, float] = {}  # when each of those is cut off, in this order
-        self._timer: asyncio.TimerHandle | None = None  # for the first of these
+        self._timer: Timer | None = None  # for the first of these
 
     def serve(
         self, request: web.Request, ws: web.WebSocketResponse, connect: Connect, carry: Carry | None = None
@@ -107,9 +109,9 @@ class Sockets:
 
     def closing(self, link: LeanLink, loop: asyncio.AbstractEventLoop) -> None:
         """A closing handshake has begun: a connection that is not over in time is cut off."""
-        when = self._closing[link] = loop.time() + CLOSE_PATIENCE
+        self._closing[link] = loop.time() + CLOSE_PATIENCE
         if self._timer is None:
-            self._timer = loop.call_at(when, self._cut_off, loop)
+            self._timer = call_later(CLOSE_PATIENCE, partial(self._cut_off, loop))
 
     def _cut_off(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
@@ -117,7 +119,7 @@ class Sockets:
             del self._closing[link]
             link.abort()
         first = next(iter(self._closing.values()), None)
-        self._timer = None if first is None else loop.call_at(first, self._cut_off, loop)
+        self._timer = None if first is None else call_later(first - now, partial(self._cut_off, loop))
 
     def over(self, link: LeanLink) -> None:
         """A connection that was taken over is gone, and everything that it brought was taken."""

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from aiohttp import HttpVersion11, web
 
-from ..clock import Patience
+from ..clock import Patience, Timer, call_later
 from ..core.carrier import Part, SharedBuffers
 from ..loops import begin
 from . import sockets
@@ -102,7 +102,7 @@ class StreamLink(InFront):
         self._manager: web.Server | None = None  # that has the connection when this is over; None: it ends
         self._said = b""
         self._gone: asyncio.Future[None] | None = None  # somebody waits for the end of the connection
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     # -- a carrier's Link --------------------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class StreamLink(InFront):
             transport.write((_chunks([self._tail]) if self._tail else b"") + LAST_CHUNK)
             transport.set_write_buffer_limits(high=0)
             if transport.get_write_buffer_size():  # what waits is read in time, or never
-                self._timer = asyncio.get_running_loop().call_later(self._keeper.patience(), transport.abort)
+                self._timer = call_later(self._keeper.patience(), transport.abort)
             else:  # in the next turn: whoever ends it may have more to do before that is told
                 asyncio.get_running_loop().call_soon(self._hand_back)
 

@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from typing import Protocol, TypeAlias
 
+from ..clock import Timer, call_later
 from ..core.carrier import NumberedCarrier
 from ..core.errors import Refusal
 from ..endpoint import Endpoint
@@ -114,7 +115,7 @@ class Passing:
         self._ended = link.ended  # the client says no more
         self._closing = False
         self._lost = False  # the protocol was told so
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience: Timer | None = None
 
     # -- what a Tunnel asks of it --------------------------------------------------------------------------------------
 
@@ -157,7 +158,7 @@ class Passing:
         if not self._closing:
             self._closing = True
             self._carried.write(self.stream, b"", end=True)
-            self._patience = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.abort)
+            self._patience = call_later(CLOSE_PATIENCE, self.abort)
 
     def abort(self) -> None:
         """Ends the session, and with it the connection."""

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from aioquic.h3.connection import ErrorCode
 
+from ..clock import Timer, call_later
 from ..core.errors import Refusal
 from ..gates.base import Connection as Told
 from ..gates.native import NativeGate
@@ -85,7 +86,7 @@ class ClientConnection(Peer):
         self._before: dict[int, tuple[int, bytearray, bool]] = {}  # streams that overtook their CONNECT
         self._refused: set[int] = set()
         self._pinging: asyncio.TimerHandle | None = None
-        self._waiting: asyncio.TimerHandle = self._loop.call_later(patience, self._nothing_came)
+        self._waiting: Timer = call_later(patience, self._nothing_came)
 
     def _keep_alive(self, seconds: float) -> None:
         """QUIC's own pings, where the session's are too seldom for the connection."""

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
+from ..clock import Timer, call_later
 from ..core.carrier import Part
 from ..core.errors import RemoteProtocolError
 from ..gates.base import Connection, Gone, Ignoring
@@ -74,7 +75,7 @@ class Link:
         self._awaited: Frame | None = None  # what has to be waited for is about this
         self._count = 0
         self._task: asyncio.Task[None] | None = None
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience: Timer | None = None
         self.writable: bool = True
 
     def start(self, connection: Connection) -> None:
@@ -104,7 +105,7 @@ class Link:
         self._shut, self.writable = True, False
         if not self.gone:
             self._say_end()
-            self._patience = asyncio.get_running_loop().call_later(CLOSE_PATIENCE, self.abort)
+            self._patience = call_later(CLOSE_PATIENCE, self.abort)
 
     def _say_end(self) -> None:
         if self._stream is not None and not self._said_end:

@@ -111,6 +111,7 @@ class Parcels:
 
     def __init__(self) -> None:
         self.has: list[Parcel] = []
+        self.client = self
 
     def take(self, parcel: Parcel) -> bool:
         """See queues.Consumer."""
@@ -289,7 +290,10 @@ async def test_a_store_by_itself(workers: Workers) -> None:
     await store.settle("q", [first[0].id, "1-1"])
     assert await store.count("q") == 3
     again = await store.take("q", "cyd", 9, 0.0)
-    assert [one.payload for one in again] == [b"1", b"2", b"3"]
+    assert [(one.payload, one.times) for one in again] == [(b"1", 9), (b"2", 2), (b"3", 2)]
+    for times in (10, 11):  # the first that a worker had may have been its end
+        again = await store.take("q", f"dan {times}", 9, 0.0)
+        assert [(one.payload, one.times) for one in again] == [(b"1", times), (b"2", 2), (b"3", 2)]
     await store.settle("q", [one.id for one in again])
     assert await store.count("q") == 0
     assert await store.take("q", "cyd", 9, 0.0) == []
@@ -352,11 +356,49 @@ async def test_a_slow_subscriber_is_not_tried_in_a_circle(workers: Workers, monk
     await until_held(place, 0)
 
 
+@pytest.mark.parametrize("broker", ["memory"], indirect=True)
+async def test_an_ack_asks_the_store_for_what_it_makes_room_for(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At max_unacknowledged, with many queues: neither for each of them, nor for more than is given."""
+    place = await started(workers, max_unacknowledged=1)
+    one, sender, queues, many = await connected(place), await connected(place), queues_of(place), 20
+    store, asked, taken = await store_of(place, QUEUE), list[str](), 0
+    take = store.take
+
+    async def asking(queue: str, *rest: Any) -> list[Taken]:
+        nonlocal taken
+        asked.append(queue)
+        found = await take(queue, *rest)
+        taken += len(found)
+        return found
+
+    for number in range(many):
+        await one.subscribe(f"/queue/{number}", str(number), "client")
+    await queues._tasks.ended()
+    monkeypatch.setattr(store, "take", asking)
+    full = [f"/queue/{number}" for number in (3, 9, 15)] * 4
+    for destination in full:
+        await sender.done("SEND", {"destination": destination}, "x")
+    given = list[str]()
+    for _ in full:
+        message = await one.expect("MESSAGE")
+        given.append(message.headers["destination"])
+        await one.send("ACK", about(message))
+    await until_held(place, 0, full[0])
+    assert sorted(given) == sorted(full)
+    assert len(set(given[-3:])) == 3  # each in turn
+    assert taken == len(full)
+    assert len(asked) <= 3 * len(full)
+    await queues._tasks.ended()
+
+
 async def test_a_subscriber_that_leaves_while_it_comes(workers: Workers) -> None:
     place = await started(workers)
     queues = queues_of(place)
 
     class Leaving:
+        client = None
         room = 1
 
         def take(self, parcel: Parcel) -> bool:
@@ -502,6 +544,7 @@ async def test_who_has_no_room_is_not_asked_for_each_message(workers: Workers) -
 
     class Asked:
         left = 0
+        client = None  # the same
 
         @property
         def room(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pty
 import random
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import realtime
-from realtime.cli import main
+from realtime.cli import connect, main
 from realtime.testing import DropRequest, FaultProxy, serve
 
 from ..patience import arrives, within
@@ -23,6 +24,10 @@ TRANSPORTS = ("websocket", "long_polling", "polling")
 WEBSOCKET = ("--transport", "websocket")
 # Seconds of silence that come from nothing but a program that has nothing more to say.
 LINGER = ("--linger", 5)
+
+
+class Left(Exception):
+    """The command has ended its process."""
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -153,6 +158,41 @@ async def test_ctrl_c_while_connecting() -> None:
         writer.close()
     server.close()
     await server.wait_closed()
+
+
+async def test_ctrl_c_while_connecting_closes_what_the_server_opens(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.get_running_loop()
+    asked: asyncio.Future[int] = loop.create_future()
+    ended: asyncio.Future[int | None] = loop.create_future()
+    rt = realtime.Server()
+
+    @rt.authorize
+    async def authorize(request: realtime.SessionRequest) -> str:
+        asked.set_result(signal.SIGINT)
+        await asyncio.sleep(0)  # the command is told first
+        await asyncio.sleep(0)
+        return "somebody"
+
+    @rt.endpoint("/wait")
+    async def wait(session: realtime.Session) -> None:
+        async for _ in session:
+            raise AssertionError("nothing was sent")
+        ended.set_result(session.close_code)
+
+    def leave(number: int) -> None:
+        raise Left(number)
+
+    monkeypatch.setattr(connect, "signals", lambda: contextlib.nullcontext(asked))
+    monkeypatch.setattr(connect, "_leave", leave)
+    async with serve(rt) as server, within():
+        url = server.make_url("/realtime/wait")
+        with pytest.raises(Left, match="2"):
+            await connect._main(
+                connect.Options(
+                    url=str(url), transports=None, headers={}, auth=None, upgrade=True, binary=False, linger=None
+                )
+            )
+        assert await ended == 4411
 
 
 @pytest.mark.parametrize(("code", "exit_code"), [(1000, 0), (1001, 0), (1011, 3), (4321, 3)])

@@ -17,7 +17,7 @@ from realtime.core.attempts import NONCE_LIFE
 from realtime.protocols import native
 from realtime.testing import FaultProxy, VirtualClock, serve
 
-from ..patience import eventually
+from ..patience import eventually, within
 
 TRANSPORTS = ["websocket", "xhr_streaming", "sse", "long_polling", "polling"]  # what is tried by default
 ALL = [*TRANSPORTS, "multipart"]
@@ -407,12 +407,83 @@ async def test_cancelled_while_opening_leaves_nothing_behind() -> None:
         port = int(url.split(":")[2].split("/")[0])
         async with FaultProxy("127.0.0.1", port) as proxy:
             proxy.unplug()
-            opening = asyncio.ensure_future(realtime.connect(f"{proxy.url}/realtime/echo")._open())
+            connecting = realtime.connect(f"{proxy.url}/realtime/echo", attach_timeout=0.01)
+            opening = asyncio.ensure_future(connecting._open())
             await proxy.wait_logged("opened")
             opening.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await opening
     assert {task for task in asyncio.all_tasks() if not task.done()} == before
+
+
+class Asked:
+    """A server that opens when it is told to, and how its session ended."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.asked, self.may = asyncio.Event(), asyncio.Event()
+        self.ended: asyncio.Future[int | None] = loop.create_future()
+        self.server = realtime.Server()
+        self.server.authorize(self.authorize)
+        self.server.endpoint("/wait")(self.wait)
+
+    async def authorize(self, request: realtime.SessionRequest) -> str:
+        self.asked.set()
+        await self.may.wait()
+        return "somebody"
+
+    async def wait(self, session: realtime.Session) -> None:
+        async for _ in session:
+            raise AssertionError("nothing was sent")
+        self.ended.set_result(session.close_code)
+
+
+@each_transport
+async def test_what_opens_behind_a_cancelled_connect_is_closed(transport: str) -> None:
+    one, before = Asked(), asyncio.all_tasks()
+    async with serving(one.server) as url, within():
+        opening = asyncio.ensure_future(realtime.connect(f"{url}/wait", transports=transport)._open())
+        await one.asked.wait()
+        opening.cancel()
+        one.may.set()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        assert await one.ended == 4411
+    assert {task for task in asyncio.all_tasks() if not task.done()} == before
+
+
+async def test_what_opens_behind_open_timeout_is_closed() -> None:
+    one, clock = Asked(), VirtualClock()
+    async with serving(one.server) as url, within():
+        opening = asyncio.ensure_future(
+            realtime.connect(f"{url}/wait", transports="websocket", clock=clock, attach_timeout=60.0)._open()
+        )
+        await one.asked.wait()
+        clock.advance(30.0)
+        one.may.set()
+        with pytest.raises(realtime.NegotiationError, match="no session at"):
+            await opening
+        assert await one.ended == 4411
+
+
+def test_an_event_loop_that_ends_waits_for_no_answer() -> None:
+    """A second Ctrl-C, for one: who holds back the answer holds nobody up."""
+
+    async def given_up() -> None:
+        one = Asked()
+        async with serving(one.server) as url, within():
+            opening = asyncio.ensure_future(realtime.connect(f"{url}/wait", attach_timeout=60.0)._open())
+            await one.asked.wait()
+            opening.cancel()
+            await asyncio.sleep(0)
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+            names = [task.get_name() for task in asyncio.all_tasks()]
+            assert "realtime client end" in names
+            one.may.set()
+
+    asyncio.run(given_up())
 
 
 async def test_a_silent_server_is_noticed_by_the_clock() -> None:

@@ -76,13 +76,17 @@ def test_the_head_of_an_answer() -> None:
 def test_an_answer_that_middlewares_have_compressed() -> None:
     for body in (zlib.compress(b"hello"), gzip.compress(b"hello")):
         answer = Answer.read(b"HTTP/1.1 200 OK\r\nContent-Encoding: GZip\r\nSet-Cookie: a=b")
-        headers, whole = answer.unpacked(body)
+        headers, whole = answer.unpacked(body, 5)
         assert (dict(headers), whole) == ({"Set-Cookie": "a=b"}, b"hello")
-    assert answer.unpacked(b"")[1] == b""  # of a HEAD
+        with pytest.raises(Broken, match="larger"):
+            answer.unpacked(body, 4)
+        with pytest.raises(Broken, match="cut"):
+            answer.unpacked(body[:-1], 5)
+    assert answer.unpacked(b"", 5)[1] == b""  # of a HEAD
     with pytest.raises(Broken):
-        answer.unpacked(b"hello")
+        answer.unpacked(b"hello", 5)
     other = Answer.read(b"HTTP/1.1 200 OK\r\nContent-Encoding: br")
-    assert other.unpacked(b"hello") == (other.own, b"hello")
+    assert other.unpacked(b"hello", 5) == (other.own, b"hello")
 
 
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1", b"HTTP/1.1 OK", b"SSH-2.0-OpenSSH 1 x", b"\xff\xfe"])

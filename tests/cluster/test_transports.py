@@ -43,7 +43,7 @@ async def test_an_echo(transport: str) -> None:
 
 @pytest.mark.parametrize("force", [None, web.ContentCoding.gzip])
 async def test_a_middleware_that_compresses_what_is_answered(force: web.ContentCoding | None) -> None:
-    """It does so at the worker that has the session, and again at the one that its client has come to."""
+    """Where it does so in any case, at the worker that has the session, and again at the one its client has come to."""
 
     @web.middleware
     async def compress(request: web.Request, handler: Any) -> web.StreamResponse:
@@ -61,6 +61,29 @@ async def test_a_middleware_that_compresses_what_is_answered(force: web.ContentC
         await arrives(peer.resume())
         await arrives(peer.echo("é" * 4_000))
         assert one.carried
+
+
+async def test_a_request_that_is_carried_asks_for_no_packing() -> None:
+    """Who packs what its client accepts, without a look at what another worker has done, does so once."""
+    asked: list[bool] = []
+
+    @web.middleware
+    async def pack(request: web.Request, handler: Any) -> web.StreamResponse:
+        asked.append("Accept-Encoding" in request.headers)
+        response: web.StreamResponse = await handler(request)
+        return response
+
+    def setup(app: web.Application, server: realtime.Server) -> None:
+        app.middlewares.append(pack)
+        realtime.setup(app, server)
+
+    async with fleet(2, setup=setup) as one:
+        peer, _, owner = await one.opened("long_polling")
+        one.from_now_on(one.other(owner))
+        asked.clear()
+        assert isinstance(peer, HttpPeer)
+        await arrives(peer.confirm())
+        assert asked == [True, False]
 
 
 async def test_how_it_ends(transport: str) -> None:

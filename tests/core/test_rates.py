@@ -116,6 +116,10 @@ def test_what_is_no_message_has_its_own_bucket() -> None:
         meter.charge_other(0.0)
     assert caught.value.close_code == 1008
     meter.charge_other(2.0)
+    seldom = Meter.of(Config(max_message_rate=0.01, rate_burst=1, max_queue=16), 0.0)
+    assert seldom is not None
+    for second in range(100):  # the answers to the server's pings, say
+        seldom.charge_other(float(second))
     only = Meter.of(Config(max_byte_rate=1e9), 0.0)
     assert only is not None
     for _ in range(1000):

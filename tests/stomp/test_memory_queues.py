@@ -20,6 +20,8 @@ QUEUE = "/queue/a"
 class Taker:
     """Takes so many at a time."""
 
+    client: object = None
+
     def __init__(self, room: int) -> None:
         self.room = room
         self.has: list[Parcel] = []
@@ -145,6 +147,8 @@ async def test_who_leaves_is_compared_with_nobody_else() -> None:
     """Of ten thousand that leave together each would be sought among all, several times."""
 
     class Alone(Taker):
+        client: object = None
+
         __hash__ = object.__hash__
 
         def __eq__(self, other: object) -> bool:

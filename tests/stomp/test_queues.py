@@ -141,6 +141,18 @@ async def test_a_missing_acknowledgement() -> None:
         await one.done("ACK", {"id": numbers[0]})  # too late: harmless
 
 
+async def test_what_was_not_even_written_in_time_is_for_others_and_was_not_given() -> None:
+    async with stomping(realtime.STOMP(max_deliveries=1, ack_timeout=0.02)) as place:
+        one, other = await connected(place, "polls"), await connected(place)
+        await one.subscribe("/queue/a", ack="client")
+        await put(other, "1")  # nobody fetches it
+        queue = queues_of(place)._queues["/queue/a"]
+        await eventually(lambda: bool(queue.waiting))
+        assert queue.full  # it is not tried in a circle
+        await other.send("SUBSCRIBE", {"id": "0", "destination": "/queue/a"})
+        assert "redelivered" not in (await other.expect("MESSAGE", n="1")).headers
+
+
 async def test_dead_letters_say_where_they_were() -> None:
     async with stomping(realtime.STOMP(max_deliveries=1, dead_letters="/queue/dead")) as place:
         one = await connected(place)

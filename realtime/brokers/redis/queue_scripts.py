@@ -47,8 +47,9 @@ end
 """
 
 # KEYS: stream, those to be given again, who looks. ARGV: worker, most messages, most bytes, ms after which what a
-# worker has is nobody's ('' where that is not asked). Id, payload, and how often it was given, of each. A worker that
-# has nothing and has said nothing for long is forgotten: a queue that is never empty outlives many
+# worker has is nobody's ('' where that is not asked). Id, payload, and how often it was given, of each: of a dead
+# worker's as QueueStore.take() says. A worker that has nothing and has said nothing for long is forgotten: a queue that
+# is never empty outlives many
 _TAKE = (
     CLOCK
     + _JUDGE
@@ -73,13 +74,18 @@ while room() do
   if not back[1] then break end
   add(redis.call('XCLAIM', KEYS[1], 'q', ARGV[1], 0, back[1]))
 end
-local from = '0-0'
+local from, gone = '-', {}
 local judges = ARGV[4] ~= '' and judge(tonumber(ARGV[4]))
 while judges and room() do
-  local claimed = redis.call('XAUTOCLAIM', KEYS[1], 'q', ARGV[1], ARGV[4], from, 'COUNT', 1)
-  add(claimed[2])
-  from = claimed[1]
-  if from == '0-0' then break end
+  local left = redis.call('XPENDING', KEYS[1], 'q', 'IDLE', ARGV[4], from, '+', 1)[1]
+  if not left then break end
+  local id, worker, times = left[1], left[2], left[4] + 1
+  if gone[worker] then times = math.max(2, left[4]) end
+  if not seen[id] then
+    gone[worker] = true
+    add(redis.call('XCLAIM', KEYS[1], 'q', ARGV[1], 0, id, 'RETRYCOUNT', times))
+  end
+  from = '(' .. id
 end
 if judges then
   for _, info in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], 'q')) do

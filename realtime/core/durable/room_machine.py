@@ -49,10 +49,12 @@ class RoomMachine(NumberedMachine):
         if self.rooms.show(gen, cursors):
             self._tell()
 
-    def rooms_taken(self, gen: int, count: int) -> None:
-        """`f` came: so many of the room frames of the carrier of this gen were taken."""
-        if self.rooms.taken(gen, count):
+    def rooms_taken(self, gen: int, count: int) -> bool:
+        """`f` came: so many of the room frames of the carrier of this gen were taken. Whether that is news."""
+        news = self.rooms.taken(gen, count)
+        if news and self.rooms.due:
             self._tell()
+        return news
 
     def room_passed(self, room: str) -> None:
         """There may be something to tell of a room."""

@@ -121,10 +121,12 @@ class RoomOutbox:
         return True
 
     def taken(self, gen: int, count: int) -> bool:
-        """The client has taken so many frames; whether more may go for that."""
-        if gen != self.gen:
-            return False
-        self._flow.taken(count)
+        """The client has taken so many frames of the carrier of this gen. Whether that is news."""
+        return gen == self.gen and self._flow.taken(count)
+
+    @property
+    def due(self) -> bool:
+        """Whether there may be something to be told."""
         return bool(self._due or self._lefts)
 
     def heard(self, room: str) -> bool:

@@ -125,8 +125,10 @@ class Flow:
         self._sizes.append(size)
         self._size += size
 
-    def taken(self, count: int) -> None:
-        """The client has taken so many frames of this carrier."""
+    def taken(self, count: int) -> bool:
+        """The client has taken so many frames of this carrier. Whether that is news."""
+        before = self._taken
         while self._taken < count and self._sizes:
             self._taken += 1
             self._size -= self._sizes.popleft()
+        return self._taken > before

@@ -82,7 +82,7 @@ Demo.Lane = (function () {
 
     ending: function (event) {
       if (this.opened !== null) return "ended: " + Demo.ending(event);
-      return "did not get through: " + event.reason.replace(/^no transport got through: \w+: /, "");
+      return "did not get through: " + event.reason.replace(/^no endpoint: \w+: /, "");
     },
 
     over: function (why, changed) {

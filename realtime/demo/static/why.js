@@ -152,7 +152,7 @@
       else end("");
     };
     one.onclose = function (event) {
-      end(whyNot(one, name) || event.reason.replace(/^no transport got through: \w+: /, "") || "code " + event.code);
+      end(whyNot(one, name) || event.reason.replace(/^no endpoint: \w+: /, "") || "code " + event.code);
     };
   }
 

@@ -30,7 +30,7 @@ __all__ = ["feed_client", "feed_server"]
 
 MAX_PING = 64  # characters
 # What the rate of messages does not count twice: numbered frames, and acks until it is seen what they tell.
-NUMBERED_OR_ACK = ("m", "b", "d", "c", "a")
+NUMBERED_OR_ACK = ("m", "b", "d", "c", "a", "f")
 # Two numbers behind a frame's kind, as they usually are: neither can be above MAX_NUMBER.
 _PAIR = re.compile(r".(0|[1-9][0-9]{0,14}),(0|[1-9][0-9]{0,14})")
 
@@ -67,8 +67,9 @@ def feed_server(machine: NumberedMachine, carrier: NumberedCarrier, frame: Frame
             raise RemoteProtocolError(1002, f"a client does not end with {refusal.code}")
         machine.end(refusal.code, refusal.reason, now)
     elif kind in ("l", "f"):
-        if isinstance(machine, DurableMachine):
-            _feed_rooms(machine, str(frame))
+        news = isinstance(machine, DurableMachine) and _feed_rooms(machine, str(frame))
+        if not news and kind == "f":
+            machine.inbox.other(now)
     elif kind in (ATTACH, SEND):  # whoever answers gives the tickets
         parse_number(str(frame[1:]), str(kind))
     elif kind in ("o", "r", "u"):
@@ -76,14 +77,14 @@ def feed_server(machine: NumberedMachine, carrier: NumberedCarrier, frame: Frame
     return None
 
 
-def _feed_rooms(machine: DurableMachine, frame: str) -> None:
-    """What a client says of its rooms. Raises RemoteProtocolError."""
+def _feed_rooms(machine: DurableMachine, frame: str) -> bool:
+    """What a client says of its rooms; whether that is news. Raises RemoteProtocolError."""
     if frame[:1] == "l":
         cursors = parse_cursors(frame)
         machine.rooms_heard(cursors.gen, cursors.rooms)
-    else:
-        taken = parse_taken(frame)
-        machine.rooms_taken(taken.gen, taken.number)
+        return True
+    taken = parse_taken(frame)
+    return machine.rooms_taken(taken.gen, taken.number)
 
 
 def feed_client(machine: ClientMachine, carrier: NumberedCarrier, frame: Frame, now: float) -> None:

@@ -11,6 +11,7 @@ async def reap(*tasks: asyncio.Task[Any]) -> None:
     dropped."""
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    if tasks:  # newer Pythons don't wait where all have been over before
+    over = asyncio.gather(*tasks, return_exceptions=True)
+    if tasks and over.done():  # newer Pythons don't wait where all have been over before
         await asyncio.sleep(0)
+    await over

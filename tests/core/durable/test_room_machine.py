@@ -87,8 +87,9 @@ def test_on_ordered_carriers_it_is_said_at_once(kind: Any) -> None:
     machine.flush(2.0)
     assert link.writes == [["lr,1.5.p5,mb"]]
     machine.rooms_heard(7, {})
-    machine.rooms_taken(7, 1)
-    machine.rooms_taken(1, 1)
+    assert not machine.rooms_taken(7, 1)  # of another carrier
+    assert machine.rooms_taken(1, 1)
+    assert not machine.rooms_taken(1, 1)  # it was said before
     assert diary.read() == []  # nothing waits for that
 
 

@@ -183,7 +183,8 @@ def test_the_window_holds() -> None:
     assert len(outbox.frames()) == 3
     assert outbox.taken(1, 8)
     assert len(outbox.frames()) == 1
-    assert not outbox.taken(1, 9)
+    assert outbox.taken(1, 9)
+    assert not outbox.due
 
 
 def test_what_no_frame_carries_is_a_gap() -> None:
@@ -212,7 +213,8 @@ def test_positions_may_go_beyond_the_window_and_not_for_ever() -> None:
     assert len(outbox.frames()) == MAX_NOTES + 1
     assert outbox.taken(1, 100)
     assert len(outbox.frames()) == 300 - MAX_NOTES - 1
-    assert not outbox.taken(1, 200)
+    assert outbox.taken(1, 200)
+    assert not outbox.due
 
 
 def test_that_a_room_was_left_is_told_when_something_was_taken_though_nothing_else_is_due() -> None:
@@ -225,7 +227,8 @@ def test_that_a_room_was_left_is_told_when_something_was_taken_though_nothing_el
         assert outbox.frames() == []
     assert outbox.taken(1, 1)
     assert words(outbox.frames()) == ["g"]
-    assert not outbox.taken(1, 2)
+    assert outbox.taken(1, 2)
+    assert not outbox.due
 
 
 # -- what has to be read -----------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import pytest
@@ -392,13 +393,21 @@ def test_what_a_client_says_of_its_rooms() -> None:
         def rooms_heard(self, gen: int, cursors: Mapping[str, str]) -> None:
             told.append((gen, cursors))
 
-        def rooms_taken(self, gen: int, count: int) -> None:
+        def rooms_taken(self, gen: int, count: int) -> bool:
             told.append((gen, count))
+            return gen == 1
 
     durable = Durable(SMALL, WIDE, Writer(), 0.0, owner=Owner(created("i", "one", "t", "", 1)), sid="d.s")
     for frame in ("l1,chat%2C,1.1.x", "l2", "f1,2"):
         feed_server(durable, carrier, frame, 1.0)
     assert told == [(1, {"chat,": "1.1.x"}), (2, {}), (1, 2)]
+    config = dataclasses.replace(SMALL, max_message_rate=1.0, rate_burst=1.0)
+    metered = Durable(config, WIDE, Writer(), 0.0, owner=Owner(created("i", "one", "t", "", 1)), sid="d.s")
+    for _ in range(2 * (config.max_queue + 1)):
+        feed_server(metered, carrier, "f1,2", 1.0)
+    with pytest.raises(RemoteProtocolError, match="no message"):
+        for _ in range(2 * (config.max_queue + 1)):
+            feed_server(metered, carrier, "f2,2", 1.0)  # which tells nothing
     for frame in ("l1,chat", "lx", "f1", "f1,x", "l1,chat,no cursor"):
         with pytest.raises(RemoteProtocolError) as error:
             feed_server(durable, carrier, frame, 1.0)
