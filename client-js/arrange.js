@@ -136,10 +136,11 @@ export function runs(list, suits) {
 
 /**
  * Variables of a module that begin with nothing become parameters that nobody gives: `var` is said less often, and a bundler gives
- * names to all at once. That is done to functions that are declared, called in this module, and nothing else.
+ * names to all at once. That is done to functions that are declared, called in this module, and nothing else. They stand behind the
+ * others in the order of `list`, of "function.variable". Returns those of each function that is declared.
  */
-export function asParameters(ast) {
-  const calls = new Map(), given = new Map(), others = new Set(), functions = [];
+export function asParameters(ast, list) {
+  const calls = new Map(), given = new Map(), others = new Set(), functions = [], byList = sorter(list);
   let parameter; // terser makes no node for us: one is copied
   visit(ast, (node) => {
     if (node.TYPE === "Call") calls.set(node.expression, node.args.length);
@@ -151,15 +152,19 @@ export function asParameters(ast) {
     else if (node.thedef && node.TYPE !== "SymbolDefun") others.add(node.thedef);
   });
   const isBare = ({ name, value }) => !value && name.thedef.orig.length === 1;
-  for (const { name, argnames, body, uses_arguments } of functions) {
-    if (uses_arguments || others.has(name.thedef) || given.get(name.thedef) > argnames.length) continue;
+  return functions.map(({ name, argnames, body, uses_arguments }) => {
+    if (uses_arguments || others.has(name.thedef) || given.get(name.thedef) > argnames.length) return [];
+    const key = (one) => name.name + "." + one.name, found = [];
     for (const statement of body) {
       if (statement.TYPE !== "Var") continue;
-      argnames.push(...statement.definitions.filter(isBare).map((one) => Object.assign(parameter.clone(), one.name)));
+      found.push(...statement.definitions.filter(isBare).map((one) => one.name));
       statement.definitions = statement.definitions.filter((one) => !isBare(one));
     }
     body.splice(0, body.length, ...body.filter(({ TYPE, definitions }) => TYPE !== "Var" || definitions.length));
-  }
+    found.sort((one, other) => byList(key(one), key(other)));
+    argnames.push(...found.map((one) => Object.assign(parameter.clone(), one)));
+    return found.map(key);
+  });
 }
 
 /** Calls `see` with each node. */

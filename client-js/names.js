@@ -150,7 +150,7 @@ for (const { file, ast, settings } of scripts) {
 const known = new Set();
 for (const [file, { ast, settings }] of Object.entries(modules)) {
   order(ast, before, sources);
-  asParameters(ast);
+  asParameters(ast, before.parameters);
   visit(ast, (node) => {
     if (node.TYPE !== "SymbolDefun") return;
     node.thedef.mangled_name = node.name;
@@ -367,6 +367,7 @@ function keep() {
       SCRIPTS.map(({ file }) => [file, Object.fromEntries(vars.filter((one) => one.file === file).map((one) => [one.key, names[one.mark]]).sort())])
     ),
     members: Object.fromEntries(members.map((mark) => [sources[mark], names[mark]]).sort()),
+    parameters: before.parameters,
     ...ranks
   };
 }
