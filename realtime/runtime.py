@@ -44,7 +44,8 @@ class Runtime:
     """Runs the sessions of one server, or the one of a client. `side` ("server" or "client") is named in the close
     reason when a flush fails.
 
-    Deadlines that come less than `grain` seconds after a wake-up wait that long, and are served by one.
+    Deadlines that come less than `grain` seconds after a wake-up wait that long, and are served by one, as those are
+    that are that close together (see Deadlines): each may come two grains late.
     """
 
     def __init__(self, clock: Clock, side: str, grain: float = 0.0) -> None:
@@ -56,7 +57,7 @@ class Runtime:
         self._side = side
         self._grain = grain
         self.dirty: list[Flushable] = []  # what is marked
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines(grain)
         self._timer: Timer | None = None
         self._timer_at = FOREVER
         self._timer_due = FOREVER  # the same, and not before it was set
@@ -121,9 +122,8 @@ class Runtime:
 
     def wake(self, machine: Expiring, when: float) -> None:
         """Look at the machine at `when`."""
-        self._deadlines.schedule(machine, when)
-        if when < self._timer_at:
-            self._set_timer(when)
+        if self._deadlines.schedule(machine, when) and when < self._timer_at:
+            self._set_timer(self._deadlines.next())
 
     def forget(self, machine: Expiring) -> None:
         """Never look at the machine again."""
@@ -160,5 +160,5 @@ class Runtime:
     def reset(self) -> None:
         """Begins anew, in another event loop: what an earlier one has left behind will never run."""
         self.dirty = []
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines(self._grain)
         self._timer, self._timer_at = None, FOREVER

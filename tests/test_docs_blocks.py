@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import functools
+import inspect
 import io
 import json
 import os
@@ -236,7 +237,7 @@ async def stomp_greetings(names: dict[str, Any], client: Clients) -> None:
 
 
 async def talk_is_run_above(names: dict[str, Any], client: Clients) -> None:
-    assert asyncio.iscoroutinefunction(names["talk"])
+    assert inspect.iscoroutinefunction(names["talk"])
 
 
 # -- JavaScript and pages --------------------------------------------------------------------------------------------

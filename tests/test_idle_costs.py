@@ -13,6 +13,7 @@ import json
 import os
 import re
 import socket
+import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -184,25 +185,29 @@ async def _kib(one: Idle = _idle) -> float:
         return (after - before) / SESSIONS / 1024
 
 
+# Newer Pythons' own loop keeps more of a connection: so many objects, and so many KiB.
+MORE, MORE_KIB = (4, 0.75) if sys.version_info >= (3, 12) else (0, 0.0)
+
+
 # Of asyncio's 26, eleven are the transport's and seven the handler's task; uvloop's transport is five.
-@pytest.mark.parametrize(("run", "most"), [(asyncio.run, 26.5), (uvloop.run, 20.5)])
+@pytest.mark.parametrize(("run", "most"), [(asyncio.run, 26.5 + MORE), (uvloop.run, 20.5)])
 def test_objects_of_an_idle_session(run: Callable[[Coroutine[Any, Any, float]], float], most: float) -> None:
     """A few more than a whole number, for what grows with all sessions together."""
     assert run(_objects()) <= most
 
 
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-def test_memory_of_an_idle_session(run: Callable[[Coroutine[Any, Any, float]], float]) -> None:
-    assert run(_kib()) <= 6
+@pytest.mark.parametrize(("run", "most"), [(asyncio.run, 6 + MORE_KIB), (uvloop.run, 6)])
+def test_memory_of_an_idle_session(run: Callable[[Coroutine[Any, Any, float]], float], most: float) -> None:
+    assert run(_kib()) <= most
 
 
-@pytest.mark.parametrize(("run", "most"), [(asyncio.run, 33.5), (uvloop.run, 27.5)])
-def test_an_idle_stream(run: Callable[[Coroutine[Any, Any, float]], float], most: float) -> None:
-    assert run(_objects(_streaming)) <= most
-    assert run(_kib(_streaming)) <= 8
+@pytest.mark.parametrize(("run", "objects", "kib"), [(asyncio.run, 33.5 + MORE, 8 + MORE_KIB), (uvloop.run, 27.5, 8)])
+def test_an_idle_stream(run: Callable[[Coroutine[Any, Any, float]], float], objects: float, kib: float) -> None:
+    assert run(_objects(_streaming)) <= objects
+    assert run(_kib(_streaming)) <= kib
 
 
-@pytest.mark.parametrize(("run", "objects", "kib"), [(asyncio.run, 36.5, 7), (uvloop.run, 29.5, 7)])
+@pytest.mark.parametrize(("run", "objects", "kib"), [(asyncio.run, 36.5 + MORE, 7 + MORE_KIB), (uvloop.run, 29.5, 7)])
 def test_an_idle_session_whose_poll_is_held(
     run: Callable[[Coroutine[Any, Any, float]], float], objects: float, kib: float
 ) -> None:

@@ -1,7 +1,8 @@
 """The Cookie header, read as aiohttp's own `request.cookies` reads it, so that hooks and handlers see the same.
 
 Pure, and in a time that grows with the header's length alone. Lenient (RFC 6265 §5.4 binds browsers, which send what
-scripts have set): a cookie that makes no sense hides no other one.
+scripts have set): a cookie that makes no sense hides no other one. One with a control character is none, as it is with
+newer Pythons' http.cookies, whatever this one's does.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ _PAIR = re.compile(
     rf'\s*+({_WORD}++)(?:\s*=\s*("(?:[^\\"]|\\.)*+"|"[^";]*|(?:{_DATE})(?![^\s;])|(?:{_WORD}|=)*+))?(?:\s*+(?:;|$)|\s++)',
     re.ASCII,
 )
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPE = re.compile(r"\\(?:([0-3][0-7][0-7])|(.))")
 
 
@@ -41,8 +43,8 @@ def parse_cookies(header: str) -> dict[str, str]:
             name, sign, value = pair.partition("=")
             name, value = name.strip() if sign else "", value.strip()
             at += len(pair) + 1
-        if _NAME.fullmatch(name):
-            cookies[name] = _unquoted(value)
+        if _NAME.fullmatch(name) and not (_CONTROL.search(value) or _CONTROL.search(plain := _unquoted(value))):
+            cookies[name] = plain
     return cookies
 
 

@@ -6,7 +6,6 @@ Pure: whoever owns it sleeps until next() and calls run(now).
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from typing import Protocol
 
 __all__ = ["Deadlines", "Expiring"]
@@ -35,14 +34,22 @@ class Deadlines:
     """Each machine has one live entry, at its `wake_at`; the others are skipped when reached, or cleared away before,
     since they keep their machines in memory.
 
-    The heap has times alone, and a dictionary says whose they are: the garbage collector need not look at either.
+    Times within the same `grain` (seconds) are one: all whose times these are are looked at when the last of them has
+    come. So there are few, however many sessions there are; and what finding the next costs does not grow with them.
+    With a grain of 0, each time is one.
+
+    The heap has numbers alone, and a dictionary says whose they are: the garbage collector need not look at either.
     """
 
-    __slots__ = ("_at", "_count", "_heap", "_limit")
+    __slots__ = ("_at", "_count", "_due", "_due_at", "_grain", "_heap", "_limit", "_until")
 
-    def __init__(self) -> None:
-        self._heap: list[float] = []  # each time once
-        self._at: dict[float, Expiring | deque[Expiring]] = {}  # whose time it is; several in the order of their wishes
+    def __init__(self, grain: float = 0.0) -> None:
+        self._grain = grain
+        self._heap: list[float] = []  # which grains, or times, there are
+        self._at: dict[float, Expiring | list[Expiring]] = {}  # whose they are; several in the order of their wishes
+        self._until: dict[float, float] = {}  # the last time that was wished for in each
+        self._due: list[Expiring] = []  # whose time has come: the first is the last of these
+        self._due_at = -FOREVER
         self._count = 0
         self._limit = STALE
 
@@ -50,61 +57,63 @@ class Deadlines:
         return self._count
 
     def schedule(self, machine: Expiring, when: float) -> bool:
-        """Looks at `machine` at `when`, unless it will earlier. Returns whether this is now the next of all."""
+        """Looks at `machine` at `when`, unless it will earlier. Returns whether this is now among the next of all."""
         if not when < machine.wake_at:  # nor if that is NEVER
             return False
         machine.wake_at = when
-        if when not in self._at:
-            self._at[when] = machine
-            heapq.heappush(self._heap, when)
-            self._count += 1
+        key = when // self._grain if self._grain and when > -FOREVER else when
+        others = self._at.get(key)
+        if others is None:
+            self._at[key], self._until[key] = machine, when
+            heapq.heappush(self._heap, key)
         else:
-            self._put(machine, when)
+            if isinstance(others, list):
+                others.append(machine)
+            else:
+                self._at[key] = [others, machine]
+            if when > self._until[key]:
+                self._until[key] = when
+        self._count += 1
         if self._count > self._limit:
             self._clear_away()
-        return self._heap[0] == when
-
-    def _put(self, machine: Expiring, when: float) -> None:
-        """At a time that others have, too."""
-        others = self._at[when]
-        if isinstance(others, deque):
-            others.append(machine)
-        else:
-            self._at[when] = deque((others, machine))
-        self._count += 1
+        return self._heap[0] == key
 
     def forget(self, machine: Expiring) -> None:
         """Never looks at `machine` again: no entry equals its `wake_at`, and no wish is earlier."""
         machine.wake_at = NEVER
 
     def _clear_away(self) -> None:
-        entries = self._at
-        self._heap, self._at, self._count = [], {}, 0
-        for when, whose in entries.items():
+        entries, grain = self._at, self._grain
+        self._at, self._until, self._count = {}, {}, len(self._due)
+        for key, whose in entries.items():
+            live = []
             # A machine that wanted the same time twice is there twice.
-            for machine in dict.fromkeys(whose) if isinstance(whose, deque) else (whose,):
-                if machine.wake_at == when:
-                    if when in self._at:
-                        self._put(machine, when)
-                    else:
-                        self._at[when] = machine
-                        self._heap.append(when)
-                        self._count += 1
+            for machine in dict.fromkeys(whose) if isinstance(whose, list) else (whose,):
+                when = machine.wake_at
+                if key == (when // grain if grain and when > -FOREVER else when):
+                    live.append(machine)
+                    self._until[key] = max(when, self._until.get(key, -FOREVER))
+            if live:
+                self._at[key] = live if live[1:] else live[0]
+                self._count += len(live)
+        self._heap = list(self._at)
         heapq.heapify(self._heap)
         self._limit = max(STALE, 2 * self._count)
 
     def next(self) -> float:
         """When run() is due next; infinity for never."""
-        return self._heap[0] if self._heap else FOREVER
+        if self._due:
+            return self._due_at
+        return self._until[self._heap[0]] if self._heap else FOREVER
 
     def run(self, now: float, most: int | None = None) -> None:
         """Expires whatever is due by `now` and schedules it anew; so many machines at most, and then next() says that
         more are due."""
         left = -1 if most is None else most
-        while left and self._heap and self._heap[0] <= now:
-            when = self._heap[0]
-            machine = self._take(when)
-            if machine.wake_at != when:
+        while left and (self._due or self._come(now)):
+            machine = self._due.pop()
+            self._count -= 1
+            if not machine.wake_at <= now:  # which is another time by now, or NEVER
                 continue
             left -= 1
             # What it asks for meanwhile is in its deadline() afterwards. (An ack that is due and can't be written
@@ -118,16 +127,16 @@ class Deadlines:
                 if when < FOREVER:
                     self.schedule(machine, when if when > now else now + RETRY)
 
-    def _take(self, when: float) -> Expiring:
-        """The first of those whose time, the earliest of all, this is."""
-        self._count -= 1
-        whose = self._at[when]
-        if isinstance(whose, deque):
-            machine = whose.popleft()
-            if whose:
-                return machine
+    def _come(self, now: float) -> bool:
+        """Takes up the earliest, if it has come."""
+        if not self._heap or self._until[self._heap[0]] > now:
+            return False
+        key = heapq.heappop(self._heap)
+        self._due_at = self._until.pop(key)
+        whose = self._at.pop(key)
+        if isinstance(whose, list):
+            whose.reverse()
+            self._due = whose
         else:
-            machine = whose
-        del self._at[when]
-        heapq.heappop(self._heap)
-        return machine
+            self._due = [whose]
+        return True

@@ -18,7 +18,7 @@ import redis
 import realtime
 from realtime import BrokerError
 from realtime.brokers.base import Unanswered
-from realtime.brokers.redis.ear import Ear as RedisEar
+from realtime.brokers.redis.connection import Backoff
 from realtime.brokers.redis.store import RedisStore
 from realtime.brokers.redis.topology import shown, topology_of
 from realtime.brokers.rooms import Rooms, Timing
@@ -606,25 +606,25 @@ async def test_a_redis_that_refuses_each_time_is_told_of_once(
 ) -> None:
     """However often it is tried. And whoever waits is told why."""
     tries = 0
-    serve = RedisEar._serve
+    pause = Backoff.next
 
-    async def counted(self: RedisEar, connection: Any) -> None:
+    def counted(self: Backoff) -> float:
         nonlocal tries
         tries += 1
-        await serve(self, connection)
+        return pause(self)
 
-    monkeypatch.setattr(RedisEar, "_serve", counted)
+    monkeypatch.setattr(Backoff, "next", counted)
     with own_redis.client() as client:
         client.config_set("requirepass", PASSWORD)
     with caplog.at_level(logging.WARNING, "realtime.broker"):
         one = await start(own_redis.url)
-        await eventually(lambda: tries >= 4)
+        await eventually(lambda: tries >= 8)  # by both connections
         await eventually(lambda: "Authentication" in " ".join(one.rooms.health().problems))
         one.waits(0.1)
         with pytest.raises(BrokerError, match=r"no answer .*: Redis at .* cannot be reached: Authentication required"):
             await one.send("plain", "hello")
-    lost = [record.getMessage() for record in caplog.records if "lost the subscriptions" in record.getMessage()]
-    assert len(lost) == len(set(lost)) > 0
+    told = [text for record in caplog.records if "Authentication" in (text := record.getMessage())]
+    assert len(told) == len(set(told)) > 0
 
 
 async def test_no_credentials_are_logged(start: Any, caplog: pytest.LogCaptureFixture, redis_urls: Any) -> None:

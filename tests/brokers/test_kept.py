@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -209,17 +210,18 @@ async def test_a_redis_that_wants_a_password_says_so_however_far_it_is(own_redis
     link = Kept(own_redis, worker).node.link
     with own_redis.client() as client:
         client.config_set("requirepass", PASSWORD)
-        connection: Any = await link._connect()
-        _, port = connection._writer.get_extra_info("sockname")[:2]
+        async with AsyncExitStack() as stack:
+            with pytest.raises(AuthenticationError, match="Authentication required"):
+                connection: Any = await link._connect()  # where newer ones say so already
+                stack.push_async_callback(connection.disconnect)
+                _, port = connection._writer.get_extra_info("sockname")[:2]
 
-        def buffer() -> int:
-            (size,) = [int(one["rbs"]) for one in client.client_list() if one["addr"].endswith(f":{port}")]
-            return size
+                def buffer() -> int:
+                    (size,) = [int(one["rbs"]) for one in client.client_list() if one["addr"].endswith(f":{port}")]
+                    return size
 
-        await eventually(lambda: buffer() <= 1024)
-        with pytest.raises(AuthenticationError, match="Authentication required"):
-            await link._greet(connection)
-    await connection.disconnect()
+                await eventually(lambda: buffer() <= 1024)
+                await link._greet(connection)
 
 
 @pytest.mark.parametrize("limit", [("MAX_WAITING", 5), ("MAX_WAITING_SIZE", 5_000)])
@@ -342,7 +344,7 @@ async def test_a_redis_without_room_for_more_keeps_no_more_rooms(own_redis: Serv
     try:
         await arrives(store.reached("a"))
         with own_redis.client() as client:
-            client.config_set("maxmemory", "1mb")
+            client.config_set("maxmemory", "100kb")
             for attempt in (
                 store.publish("new", Keep(10, 60.0), "x-1", b"text", False),
                 store.publish("large", Keep(10, 60.0), "x-1", b"x" * 70_000, False),

@@ -475,7 +475,7 @@ async def test_workers_that_are_gone_are_forgotten(workers: Workers) -> None:
         return {one[1] for one in found}
 
     await store.take("q", "now", 1, 1000.0)
-    assert len(await known()) == 21
+    assert len(await known() - {b"now"}) == 21  # which newer ones know though it got nothing
     assert await store.take("q", "now", 1, 0.0) == [Taken(kept.id, b"kept", 2)]
     assert await known() == {b"now"}
 

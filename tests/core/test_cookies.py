@@ -59,6 +59,7 @@ def test_another_cookie_hides_none(foreign: str) -> None:
         ('a="x;\\"\\101\\\\"', {"a": 'x;"A\\'}),
         ("a = 1 ;b= ;c", {"a": "1", "b": "", "c": ""}),
         ("é=1; a\\=2; x=é", {"x": "é"}),
+        ('a=1; a="2\t"; a="\\0113"; b=4', {"a": "1", "b": "4"}),
     ],
 )
 def test_cookies(header: str, cookies: dict[str, str]) -> None:
@@ -69,4 +70,6 @@ def test_cookies(header: str, cookies: dict[str, str]) -> None:
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
 def test_as_aiohttp_reads_them(header: str) -> None:
-    assert parse_cookies(header) == dict(make_mocked_request("GET", "/", {"Cookie": header}).cookies)
+    cookies = dict(make_mocked_request("GET", "/", {"Cookie": header}).cookies)
+    if not any("\t" in value for value in cookies.values()):  # as there are with older Pythons
+        assert parse_cookies(header) == cookies

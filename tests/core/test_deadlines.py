@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from realtime.core.deadlines import FOREVER, RETRY, STALE, Deadlines
@@ -163,3 +165,55 @@ def test_so_many_at_most_are_looked_at_and_the_others_are_still_due() -> None:
     deadlines.run(4.0, 2)
     assert [sleeper.expired for sleeper in sleepers] == [[], [4.0], [4.0], [4.0], []]
     assert deadlines.next() == 5.0
+
+
+def test_those_of_a_grain_are_looked_at_together_when_the_last_of_them_has_come() -> None:
+    deadlines = Deadlines(0.25)
+    late, soon, next_one = Sleeper(1.2), Sleeper(1.1), Sleeper(1.3)
+    assert deadlines.schedule(late, 1.2)
+    assert deadlines.schedule(soon, 1.1)
+    assert not deadlines.schedule(next_one, 1.3)
+    assert deadlines.next() == 1.2
+    deadlines.run(1.15)
+    assert not late.expired
+    assert not soon.expired
+    deadlines.run(1.2)
+    assert (late.expired, soon.expired, next_one.expired) == ([1.2], [1.2], [])
+    assert deadlines.next() == 1.3
+
+
+def test_what_is_left_of_a_grain_is_still_due_and_none_is_looked_at_twice() -> None:
+    deadlines = Deadlines(10.0)
+    sleepers = [Sleeper(1.0 + number) for number in range(6)]
+    for sleeper in sleepers:
+        deadlines.schedule(sleeper, sleeper.due)
+    deadlines.schedule(sleepers[5], 2.0)  # twice in one grain
+    deadlines.run(7.0, 2)
+    assert deadlines.next() == 6.0
+    deadlines.forget(sleepers[2])
+    deadlines.schedule(sleepers[3], -FOREVER)  # at once: whoever was first comes first all the same
+    deadlines.run(7.0, 9)
+    assert [len(sleeper.expired) for sleeper in sleepers] == [1, 1, 0, 1, 1, 1]
+    assert (deadlines.next(), len(deadlines)) == (FOREVER, 0)
+
+
+@pytest.mark.parametrize("grain", [0.0, 0.05, 0.7])
+def test_whatever_is_wished_for_nobody_is_looked_at_early_or_missed(grain: float) -> None:
+    """Against a list of wishes, in random turns; and no more entries are kept than twice what is alive."""
+    chance, deadlines, now = random.Random(5), Deadlines(grain), 0.0
+    sleepers = [Sleeper(FOREVER) for _ in range(20)]
+    wishes: dict[Sleeper, float] = {}
+    for _ in range(3000):
+        sleeper = chance.choice(sleepers)
+        when = chance.choice((now + chance.random() * 3, now + 0.05 * chance.randrange(40), -FOREVER))
+        sleeper.due = FOREVER
+        deadlines.schedule(sleeper, when)
+        wishes[sleeper] = min(when, wishes.get(sleeper, FOREVER))
+        now += chance.random() / 5
+        before = {sleeper: len(sleeper.expired) for sleeper in sleepers}
+        deadlines.run(now)
+        looked = {sleeper for sleeper in sleepers if len(sleeper.expired) > before[sleeper]}
+        assert all(wishes.pop(sleeper) <= now for sleeper in looked)
+        assert all(when > now - grain for when in wishes.values())
+        assert len(deadlines) <= STALE + 2
+    assert deadlines.next() < FOREVER

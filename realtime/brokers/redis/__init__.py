@@ -14,7 +14,7 @@ __all__ = ["RedisBroker"]
 
 
 class RedisBroker:
-    """Rooms over Redis 7 or Valkey, for `realtime.Server(broker=…)`.
+    """Rooms over Redis 7 or newer, or Valkey, for `realtime.Server(broker=…)`.
 
     `url` is redis://[user:password@]host:port/db, rediss:// (TLS), unix:///path,
     redis+sentinel://[user:password@]host:26379,host:26379/service[/db] (without TLS), or redis+cluster://host:port
