@@ -10,9 +10,10 @@ export var multipart = {
   byUrl: true,
   usable: hasHttp,
   open: function (carrier, url, first) {
-    // A boundary, headers, none of which may say another type, an empty line, and the batch. It is whole when the boundary behind it has come.
-    var part = /(?:^|\n)--realtime[ \t]*\r?\n(?:(?!content-type:(?!\s*text\/plain))[^\r\n]+\r?\n)*\r?\n([^\r\n]*)(?=[\s\S]*?\n--realtime(--)?[ \t]*\r?\n)/gi;
-    return request(carrier, address(carrier, url, first), null, pieces(carrier, part));
+    // It ends where the line of the next boundary is whole. In front of it: its own boundary, headers, none of which may say another type,
+    // and behind an empty line the batch.
+    var end = /\r?\n(?=--realtime(--)?[ \t]*\r?\n)/g, form = /^--realtime[ \t]*\r?\n(?:(?!content-type:(?!\s*text\/plain))[^\r\n]+\r?\n)*\r?\n([^\r\n]*)/i;
+    return request(carrier, address(carrier, url, first), null, pieces(carrier, end, form));
   },
   post: post
 };

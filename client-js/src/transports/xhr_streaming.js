@@ -10,7 +10,7 @@ export var xhr_streaming = {
   usable: hasHttp,
   open: function (carrier, url, first) {
     // What stands behind the last line feed was cut, or is still to come.
-    return request(carrier, url, toBatch([first]), pieces(carrier, /([^\n]*)\n/g));
+    return request(carrier, url, toBatch([first]), pieces(carrier, /\n/g, /([\s\S]*)/));
   },
   post: post
 };
