@@ -6,11 +6,13 @@ Raises Refusal for everybody else. Knows sessions, and nothing of how requests c
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
-from .clock import Clock
+from .clock import Clock, Patience
 from .core.config import Config
 from .core.errors import Refusal, leaves_of
 from .core.rates import AddressBuckets
@@ -38,6 +40,8 @@ class Admission:
         self._withdrawals = 0  # how many there were: a request knows how many it has seen
         self._withdrawn: dict[str, tuple[int, str]] = {}  # the latest of an identity, and its reason
         self._all_withdrawn = 0  # of those before this one, not all are remembered
+        self._asked: dict[Patience, asyncio.Task[Any]] = {}  # the questions under way, and who waits for the answer
+        self._all_answered: asyncio.Event | None = None  # waited for by stop()
         self._opens: AddressBuckets | None
         self.reset()
 
@@ -84,12 +88,16 @@ class Admission:
     # -- whose request it is -------------------------------------------------------------------------------------------
 
     async def identify(self, request: SessionRequest) -> str | None:
-        """Asks the application who the client is. Raises Refusal: 4401, 4403 when it refuses, 4503 when it fails."""
+        """Asks the application who the client is. Raises Refusal: 4401, 4403 when it refuses, 4503 when it fails, and
+        when it has not answered before stop()."""
         if self.hook is None:
             return None
+        asked = Patience(None)
         request._show_http()
         try:
-            identity = await self.hook(request)
+            async with asked:
+                self._asked[asked] = cast(asyncio.Task[Any], asyncio.current_task())
+                identity = await self.hook(request)
             if identity is not None and not isinstance(identity, str):
                 raise TypeError(
                     f"authorize returns an identity, such as a user's id as str, or None, not {type(identity).__name__}"
@@ -99,6 +107,8 @@ class Admission:
         except BaseException as error:
             if ends(error):
                 raise
+            if asked.expired():
+                raise Refusal(4503, "the server is shutting down; come back later") from None
             # What asyncio.TaskGroup raises holds what its tasks have raised, of which a refusal is an answer.
             refusal = next((leaf for leaf in leaves_of(error) if isinstance(leaf, Refusal)), None)
             rest = error.split(Refusal)[1] if isinstance(error, ExceptionGroup) else error
@@ -108,8 +118,25 @@ class Admission:
                 raise refusal from None
             raise Refusal(4503, "the server cannot authorise anybody now; come back later") from None
         finally:
+            self._asked.pop(asked, None)
+            if self._all_answered is not None and not self._asked:
+                self._all_answered.set()
             request._hide_http()
         return identity
+
+    async def stop(self, patience: float) -> None:
+        """Shutting down: the hook has half of so many seconds to answer, and is cancelled then. Waits until who has
+        asked it is told so, for as long again at most."""
+        if self._asked:
+            self._all_answered = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with Patience(patience / 2):
+                    await self._all_answered.wait()
+        late = self._asked.copy()
+        for asked in late:
+            asked.end()
+        if late:
+            await asyncio.wait(late.values(), timeout=patience / 2)
 
     async def admit(self, session: Session, request: SessionRequest) -> None:
         """Checks that this request may name this session. Raises Refusal: as identify() does, 4403 when the session is

@@ -325,6 +325,7 @@ class Service:
         await self.sessions.wait(patience, near_only=True)
         self.sessions.end(1001, "the server is going away", within=patience)
         await self.sessions.tell(patience)
+        await self.admission.stop(patience)
         await self.sessions.handlers.stop(patience)
         for end in self.at_end:
             await end()

@@ -40,7 +40,7 @@ log: logging.Logger = logging.getLogger("realtime.session")
 LONGEST_PAUSE = TIMER_GRACE / 2
 
 # What the reason of an `e` means for what comes next (docs/protocol.md §4).
-ENDS: dict[str, Literal["superseded", "recycled"]] = {
+ENDS: dict[str, Literal["superseded", "recycled", "lost"]] = {
     "superseded": "superseded",
     "recycled": "recycled",
     "idle": "recycled",
@@ -146,7 +146,10 @@ class Context:
                     return CarrierEnd(name, f"refused with {refusal.code}: {refusal.reason}", refusal=refusal)
                 if kind == "e":
                     reason = str(frame[1:])
-                    return CarrierEnd(name, f"ended by the server: {reason}", ENDS.get(reason, "lost"))
+                    how = ENDS.get(reason, "lost")
+                    if how == "recycled":
+                        machine.recycled(carrier)
+                    return CarrierEnd(name, f"ended by the server: {reason}", how)
                 if kind == "o":
                     other = self._learn(Opened.parse(str(frame[1:])))
                 if kind == "t":

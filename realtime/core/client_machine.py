@@ -177,13 +177,19 @@ class ClientMachine(ClientUplink):
 
     def lost(self, carrier: NumberedCarrier, now: float) -> None:
         """A carrier ended: cut, refused, superseded or given up. Only the newest one's end detaches."""
+        newest = self.carrier is carrier
+        self.recycled(carrier)
+        if newest and self.state in (State.OPEN, State.DRAINING, State.CLOSING):
+            self._move(Event.DETACH)
+
+    def recycled(self, carrier: NumberedCarrier) -> None:
+        """`erecycled` came: the server has ended a carrier on purpose, for the next to start at once. So the session
+        is as open as between two polls; if that one fails it is detached."""
         carrier.finished = True
         self.opening.discard(carrier)
         self.following.lost(carrier)
         if self.carrier is carrier:
             self.carrier = None
-            if self.state in (State.OPEN, State.DRAINING, State.CLOSING):
-                self._move(Event.DETACH)
             self.wake_by(self.deadline())
 
     def refused(self, carrier: NumberedCarrier, code: int, received: int | None, reason: str, now: float) -> None:

@@ -16,7 +16,7 @@ class State(enum.StrEnum):
     """Where a session is in its life."""
 
     CONNECTING = "connecting"  # no carrier has taken it up yet
-    OPEN = "open"  # a carrier carries it, or the next poll is not overdue
+    OPEN = "open"  # a carrier carries it, or the next poll, or stream, is not overdue
     DETACHED = "detached"  # no carrier; kept for resume_window
     DRAINING = "draining"  # finishing both directions before a close; carriers come and go
     CLOSING = "closing"  # `c` is queued or sent and not acked; carriers come and go

@@ -95,8 +95,11 @@ class TcpLink(asyncio.Protocol):
         self._connection: OneSession | None = None
         self._early = bytearray()  # what has come before there was a session
         sizes = ports.port.sizes
-        # A CONNECT has no body.
-        self._decoder = Decoder(max_headers=sizes.max_headers, max_header_size=sizes.max_header_size, max_body_size=0)
+        # A CONNECT has no body. The little that a client may have put there counts for nothing, as over other carriers.
+        little = min(sizes.max_body_size, sizes.max_header_size)
+        self._decoder = Decoder(
+            max_headers=sizes.max_headers, max_header_size=sizes.max_header_size, max_body_size=little
+        )
         self._task: asyncio.Task[None] | None = None  # which takes what has come
         self._patience: asyncio.TimerHandle | None = None
         self._shut = False  # nothing more is written

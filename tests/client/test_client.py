@@ -437,6 +437,21 @@ async def test_a_silent_server_is_noticed_by_the_clock() -> None:
             await closing
 
 
+@pytest.mark.parametrize("transport", ["xhr_streaming", "sse"])
+async def test_a_stream_that_is_recycled_is_no_loss_to_who_looks_at_the_state(transport: str) -> None:
+    async with (
+        serving(echo_server(max_stream_size=4096)) as url,
+        realtime.connect(f"{url}/echo", transports=[transport]) as session,
+    ):
+        states = set()
+        session.on_change(lambda _: states.add(str(session.state)))
+        for _ in range(5):  # two streams hold one
+            await session.send("x" * 3000)
+            await session.receive()
+        assert session._machine.gen > 2
+        assert states <= {"open"}
+
+
 async def test_plain_polls_keep_their_pauses() -> None:
     """Between two polls that bring nothing the pause doubles, up to the server's longest; what is sent goes at once."""
     polls = 0

@@ -138,6 +138,18 @@ def test_only_the_newest_carriers_end_detaches() -> None:
     assert diary.moves == [(State.OPEN, State.DETACHED)]
 
 
+def test_a_carrier_that_is_recycled_detaches_nothing_but_the_next_one_does_if_it_fails() -> None:
+    machine, diary, carrier, _ = opened()
+    diary.moves.clear()
+    machine.recycled(carrier)
+    machine.lost(carrier, 1.0)  # its connection ends, too
+    assert (carrier.finished, machine.state, machine.carrier, diary.moves) == (True, State.OPEN, None, [])
+    following, _ = duplex()
+    machine.start(following, 1.0)
+    machine.lost(following, 2.0)
+    assert diary.moves == [(State.OPEN, State.DETACHED)]
+
+
 def test_a_carrier_that_is_lost_before_it_opened_detaches_nothing() -> None:
     machine, diary = client()
     carrier, _ = duplex()

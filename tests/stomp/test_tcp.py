@@ -141,7 +141,8 @@ async def sessions(rt: realtime.Server) -> list[realtime.Session]:
         (b"SEND\ndestination:/a\n\n\0", "has to be a CONNECT, not a SEND"),
         (b"CONNECT\naccept-version:7\n\n\0", "Supported protocol versions are 1.0 1.1 1.2"),
         (b"CONNECT\na:" + b"x" * 20_000, "max_header_size"),
-        (b"CONNECT\n\nbody", "max_body_size"),
+        (b"SEND\ndestination:/a\n\nbody\0", "has to be a CONNECT, not a SEND"),
+        (b"CONNECT\n\n" + b"x" * 20_000, "max_body_size"),
         (b"CONNECT\nheart-beat:x\n\n\0", "heart-beat is two numbers"),
     ],
 )
@@ -272,6 +273,13 @@ async def test_a_port_comes_before_the_start() -> None:
 def test_tls_wants_a_port() -> None:
     with pytest.raises(realtime.LocalProtocolError, match="tls is for the TCP port"):
         realtime.STOMP(tls=ssl.create_default_context())
+
+
+async def test_what_stands_behind_the_headers_of_a_connect_counts_for_nothing() -> None:
+    async with stomping() as place:
+        one = await client(place, "tcp")
+        await one.say(b"CONNECT\naccept-version:1.2\nhost:here\n\n\n\0")
+        await one.expect("CONNECTED")
 
 
 async def test_line_ends_before_the_connect_are_not_kept() -> None:

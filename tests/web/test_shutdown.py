@@ -214,6 +214,29 @@ async def test_nothing_new_is_taken(transport: str) -> None:
 
 
 @pytest.mark.usefixtures("quiet_log")
+@pytest.mark.parametrize("transport", ["websocket", "xhr_streaming", "long_polling", "polling"])
+async def test_an_authorize_hook_that_does_not_answer_is_waited_for_no_longer(transport: str) -> None:
+    """aiohttp would wait a minute for the request."""
+    async with serving(shutdown_timeout=TIMEOUT) as place:
+        asked = asyncio.Event()
+
+        @place.rt.authorize
+        async def authorize(request: realtime.SessionRequest) -> None:
+            asked.set()
+            await asyncio.Event().wait()
+
+        peer = place.peer(transport)
+        opening = asyncio.ensure_future(peer.open())
+        await asked.wait()
+        stopping = asyncio.create_task(stop(place))
+        with pytest.raises(AssertionError, match="x4503,carrier"):
+            await opening
+        if isinstance(peer, WebSocketPeer):
+            assert await peer.closed() == 4503
+        await stopping
+
+
+@pytest.mark.usefixtures("quiet_log")
 async def test_a_body_whose_time_is_just_up() -> None:
     """Its timeout can't be moved any more; that must not keep the sessions from being told."""
     async with serving(shutdown_timeout=TIMEOUT, request_timeout=60) as place:

@@ -241,7 +241,7 @@ class Link(Living):
             if self._waiting:
                 _, since, patience = self._waiting[0]
                 if loop.time() - max(since, self._answered) > patience:
-                    raise TimeoutError(f"no answer within {patience:g} s")
+                    raise TimeoutError(f"no answer within {patience:.3g} s")
 
     def _lost(self, reason: str) -> None:
         """The connection is gone: of what was written and not answered nobody knows what became of it."""
