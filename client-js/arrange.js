@@ -134,6 +134,39 @@ export function runs(list, suits) {
   return found;
 }
 
+/**
+ * Variables of a module that begin with nothing become parameters that nobody gives: `var` is said less often, and a bundler gives
+ * names to all at once. That is done to functions that are declared, called in this module, and nothing else. They stand behind the
+ * others in the order of `list`, of "function.variable". Returns those of each function that is declared.
+ */
+export function asParameters(ast, list) {
+  const calls = new Map(), given = new Map(), others = new Set(), functions = [], byList = sorter(list);
+  let parameter; // terser makes no node for us: one is copied
+  visit(ast, (node) => {
+    if (node.TYPE === "Call") calls.set(node.expression, node.args.length);
+    else if (node.TYPE === "Defun") functions.push(node);
+    else if (node.TYPE === "SymbolFunarg") parameter = node;
+  });
+  visit(ast, (node) => {
+    if (calls.has(node)) given.set(node.thedef, Math.max(given.get(node.thedef) || 0, calls.get(node)));
+    else if (node.thedef && node.TYPE !== "SymbolDefun") others.add(node.thedef);
+  });
+  const isBare = ({ name, value }) => !value && name.thedef.orig.length === 1;
+  return functions.map(({ name, argnames, body, uses_arguments }) => {
+    if (uses_arguments || others.has(name.thedef) || given.get(name.thedef) > argnames.length) return [];
+    const key = (one) => name.name + "." + one.name, found = [];
+    for (const statement of body) {
+      if (statement.TYPE !== "Var") continue;
+      found.push(...statement.definitions.filter(isBare).map((one) => one.name));
+      statement.definitions = statement.definitions.filter((one) => !isBare(one));
+    }
+    body.splice(0, body.length, ...body.filter(({ TYPE, definitions }) => TYPE !== "Var" || definitions.length));
+    found.sort((one, other) => byList(key(one), key(other)));
+    argnames.push(...found.map((one) => Object.assign(parameter.clone(), one)));
+    return found.map(key);
+  });
+}
+
 /** Calls `see` with each node. */
 export function visit(ast, see) {
   ast.walk({
@@ -206,7 +239,7 @@ export function clash(one, other) {
 
 const LETTERS = "abcdefghijklmnopqrstuvwxyz";
 const ALL = [...LETTERS, ...LETTERS.toUpperCase()];
-const WORDS = ["as", "at", "do", "id", "if", "in", "is", "of", "on"]; // of the language, and what others may call their members
+export const WORDS = ["as", "at", "do", "id", "if", "in", "is", "of", "on"]; // of the language, and what others may call their members
 /** Short names, shortest first. */
 export const ONE = [...ALL, "$", "_"];
 export const TWO = ALL.flatMap((one) => ALL.map((other) => one + other)).filter((name) => !WORDS.includes(name));

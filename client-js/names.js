@@ -7,7 +7,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parse } from "acorn";
-import { MARK, ONE, TWO, clash, meeting, order, print, runs, sorter, sourcesOf, treeOf, variables, visit } from "./arrange.js";
+import { asParameters, MARK, ONE, TWO, clash, meeting, order, print, runs, sorter, sourcesOf, treeOf, variables, visit } from "./arrange.js";
 import { BESIDE, bundle, gzipped, options, ROOT, SCRIPTS, SOURCE, tree, USUAL, writeTemporary } from "./build.js";
 
 const STEPS = +process.argv[2] || 60000;
@@ -32,11 +32,11 @@ function dice(seed) {
 }
 
 /** One bundle as a tree, with marks for the names of members; `cache` learns which member has which. */
-async function marked(entry, format, cache) {
+async function marked(file, entry, format, cache) {
   const chunk = await bundle(join(SOURCE, entry), format);
-  const settings = options(format, "x.js", "", null, cache);
+  const settings = options(format, file, "", null, cache);
   settings.format.ascii_only = false;
-  return { ast: await treeOf({ "x.js": chunk.code }, settings), settings };
+  return { ast: await treeOf({ [file]: chunk.code }, settings), settings };
 }
 
 // See STILL in arrange.js.
@@ -121,11 +121,11 @@ function declared(code) {
 
 const cache = {}, scripts = [], modules = {};
 for (const { file, entry } of SCRIPTS) {
-  scripts.push({ file, ...(await marked(entry, "iife", cache)) });
+  scripts.push({ file, ...(await marked(file, entry, "iife", cache)) });
   delete cache.vars;
 }
 for (const [file, entry] of [["realtime.mjs", "index.js"], ...Object.values(BESIDE).map(({ file, entry }) => [file, entry])]) {
-  modules[file] = await marked(entry, "es", cache);
+  modules[file] = await marked(file, entry, "es", cache);
 }
 const sources = sourcesOf(cache);
 const keyOf = (key) => sources[key] || key;
@@ -150,6 +150,7 @@ for (const { file, ast, settings } of scripts) {
 const known = new Set();
 for (const [file, { ast, settings }] of Object.entries(modules)) {
   order(ast, before, sources);
+  asParameters(ast, before.parameters);
   visit(ast, (node) => {
     if (node.TYPE !== "SymbolDefun") return;
     node.thedef.mangled_name = node.name;
@@ -191,13 +192,13 @@ for (const one of vars) {
 // Two members may have one name where no object has both.
 const mayMeet = meeting(JSON.parse(await readFile(join(ROOT, "members.json"), "utf8")));
 const met = new Map(members.map((one) => [one, members.filter((other) => other !== one && mayMeet(sources[one], sources[other]))]));
+// No object of ours has members of others' with names so short.
+const short = [ONE.slice(0, 52), TWO], allowed = new Set(short.flat());
 const taken = new Set();
 for (const mark of members) {
   const name = before.members[sources[mark]];
-  if (name && !met.get(mark).some((other) => names[other] === name)) taken.add((names[mark] = name));
+  if (allowed.has(name) && !met.get(mark).some((other) => names[other] === name)) taken.add((names[mark] = name));
 }
-// No object of ours has members of others' with names so short.
-const short = [ONE.slice(0, 52), TWO];
 for (const mark of members) if (!names[mark]) taken.add((names[mark] = short.flat().find((name) => !taken.has(name))));
 
 /** All marks. */
@@ -309,7 +310,7 @@ function change() {
     const one = pick(members), old = names[one];
     const way = random(12);
     const name = way < 6 ? nameLike(one) : way < 9 ? names[pick(members)] : pick(random(5) < 1 ? short.flat() : short[old.length - 1]);
-    if (name === old || ONE.indexOf(name) > 51) return null;
+    if (name === old || !allowed.has(name)) return null; // that of a variable may be a word
     // Those in its way get its own.
     const others = met.get(one).filter((other) => names[other] === name);
     if (others.some((other) => met.get(other).some((third) => third !== one && names[third] === old))) return null;
@@ -366,6 +367,7 @@ function keep() {
       SCRIPTS.map(({ file }) => [file, Object.fromEntries(vars.filter((one) => one.file === file).map((one) => [one.key, names[one.mark]]).sort())])
     ),
     members: Object.fromEntries(members.map((mark) => [sources[mark], names[mark]]).sort()),
+    parameters: before.parameters,
     ...ranks
   };
 }

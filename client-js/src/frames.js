@@ -64,30 +64,28 @@ export function need(condition) {
   if (!condition) throw PROTOCOL_ERROR;
 }
 
-/** Whether `list` is so many numbers above `least`, whole ones if `whole`. */
-function are(list, count, least, whole) {
-  for (var i = 0; i < count; i++) {
-    if (list[i] !== +list[i] || !(list[i] > least && list[i] <= MOST) || (whole && list[i] % 1)) return false;
-  }
-  return list.length === count;
-}
-
 /** Checks what the server's `o` says: only what is known to be sound reaches the machine. */
 function opened(json) {
-  var server, pauses, i;
+  var server, numbers, pauses, i;
   function time(name) {
     return server[name] === null ? 1 : server[name];
   }
   try {
     server = JSON.parse(json);
     pauses = server.poll_interval;
+    // Acks may be 0, and nothing else; up to max_size they are whole.
+    numbers = server.ack.concat(
+      server.window,
+      server.max_batch,
+      [server.max_size, server.resume_window, time("ping_interval"), time("ping_timeout")],
+      pauses
+    );
+    for (i = 12; i--; ) need(numbers[i] === +numbers[i] && numbers[i] > -(i < 2) && numbers[i] <= MOST && (i > 6 || numbers[i] % 1 === 0));
     need(
-      /^[\w.-]+,[\w.-]+,[\w.-]{1,64}$/.test([server.sid, server.key, "tenure" in server ? server.tenure : 0]) &&
+      /^[\w.-]+,[\w.-]+,[\w.-]{1,64},2,2,2,12$/.test(
+        [server.sid, server.key, "tenure" in server ? server.tenure : 0, server.ack.length, server.window.length, pauses.length, numbers.length]
+      ) &&
         server.sid.length && // no number
-        are(server.ack, 2, -1, 1) &&
-        are([].concat(server.window, server.max_batch, server.max_size), 5, 0, 1) &&
-        server.window.length === 2 &&
-        are([server.resume_window, time("ping_interval"), time("ping_timeout")].concat(pauses), 5, 0) &&
         pauses[0] <= pauses[1] &&
         server.transports.pop
     );

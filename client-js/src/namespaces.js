@@ -175,7 +175,7 @@ export function events(session, options) {
     }
     for (k in options) {
       if ((value = options[k]) === undefined) continue;
-      if (k !== "auth" && !(k === "timeout" && value === +value && value >= 0)) refuse("no options: " + JSON.stringify(options));
+      if (k !== "auth" && !(k === "timeout" && value === +value && value >= 0)) refuse("wrong options: " + JSON.stringify(options));
       member[k] = value;
     }
     member._asks();

@@ -1,9 +1,10 @@
 /** What pages of one origin keep for each other: localStorage, and where there is none what this page keeps for itself. */
+// By the window, which Node has none of: from 25 on that warns of its own.
 var memory = {};
 
 export function read(key) {
   try {
-    return localStorage.getItem(key);
+    return window.localStorage.getItem(key);
   } catch (error) {
     return memory[key];
   }
@@ -11,7 +12,7 @@ export function read(key) {
 
 export function keep(key, text) {
   try {
-    localStorage.setItem(key, text);
+    window.localStorage.setItem(key, text);
   } catch (error) {
     memory[key] = text; // missing, full, or forbidden
   }

@@ -127,7 +127,7 @@ for (const [which, code] of Object.entries(scripts)) {
       [{ timeout: null }, '{"timeout":null}'],
       ["/admin", '"/admin"']
     ]) {
-      const message = "Realtime: no options: " + said;
+      const message = "Realtime: wrong options: " + said;
       assert.throws(() => page.window.events(session, options), { name: "TypeError", message });
       assert.throws(() => chat.of("/other", options), { name: "TypeError", message });
     }

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { test } from "node:test";
 import vm from "node:vm";
 import { parse } from "acorn";
-import { SOURCE } from "../build.js";
+import { ONE, TWO, WORDS } from "../arrange.js";
+import { ROOT, SOURCE } from "../build.js";
 import { strangers, watch } from "./members.js";
 
 test("members that stand in one literal may meet", () => {
@@ -29,4 +30,9 @@ test("those that are set later are watched by all tests of the source", () => {
   watch({ Object: vm.runInContext("Object", window) });
   vm.runInContext("var carrier = {}; carrier._attached = carrier._over = carrier._kind = 1;", window);
   assert.throws(() => vm.runInContext("carrier._taken = 1;", window), /one object has _taken and _kind|one object has _kind and _taken/);
+});
+
+test("no short name is one that others know: who finds `on` takes an object for Node's", () => {
+  const { members } = JSON.parse(readFileSync(join(ROOT, "names.json"), "utf8")), own = [...ONE.slice(0, 52), ...TWO];
+  assert.deepEqual(Object.values(members).filter((name) => WORDS.includes(name) || !own.includes(name)), []);
 });

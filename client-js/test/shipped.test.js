@@ -44,6 +44,18 @@ for (const file of ["realtime.js", "realtime.cjs", "events.js", "events.cjs", "w
   });
 }
 
+test("in Node nobody looks at localStorage, since from 25 on a look at it warns", () => {
+  const script = `
+    let looks = 0;
+    Object.defineProperty(globalThis, "localStorage", { configurable: true, get: () => (looks++, undefined) });
+    const { default: Realtime } = require(${JSON.stringify(join(DIST, "realtime.cjs"))});
+    const session = new Realtime("http://127.0.0.1:1/");
+    session.onclose = () => console.log("looks", looks);
+    session.close();
+  `;
+  assert.deepEqual(spawnSync(process.execPath, ["-e", script], { encoding: "utf8" }).stdout, "looks 0\n");
+});
+
 for (const file of ["realtime.mjs", "events.mjs", "webtransport.mjs"]) {
   test(`${file} is ES3 but for its exports`, () => {
     const { body } = parse(shipped(file), { ecmaVersion: 6, sourceType: "module" });

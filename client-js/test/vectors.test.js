@@ -91,6 +91,14 @@ for (const transport of all.filter(({ name }) => !["sse", "htmlfile"].includes(n
   });
 }
 
+test("a long batch that comes in many pieces is looked at piece by piece", () => {
+  for (const [name, begin, end] of [["xhr_streaming", "", "\n"], ["multipart", "--realtime\r\n\r\n", "\r\n--realtime\r\n"]]) {
+    const long = Array(40).fill("x".repeat(50000)); // of a pattern that tries each place again nobody would see the end
+    const { found } = read(all.find((transport) => transport.name === name), [begin + '["m', ...long, '"]' + end]);
+    assert.deepEqual(found.map((frame) => frame.length), [2000001], name);
+  }
+});
+
 /** Runs the scripts of an answer where a call-back named `name` waits; returns the frames that it was given. */
 function execute(scripts, name) {
   const frames = [];

@@ -264,7 +264,7 @@ test("a network that lets no UDP through costs a second and a half, once", async
   page.socket.say(opened({ transports: LIST }));
   assert.equal(session.transport, "websocket");
   assert.equal(verdictOf(session).verdict, "demoted");
-  assert.match(verdictOf(session).reason, /nothing came back in 1\.5 s/);
+  assert.match(verdictOf(session).reason, /no answer in 1\.5 s/);
   // The next session of this origin, of this page or another, does not wait.
   await visit({ page });
   assert.deepEqual([page.tunnels.length, page.sockets.length], [1, 2]);

@@ -2,6 +2,7 @@
 import { address } from "../carrier.js";
 import { hasHttp, post, request } from "../http.js";
 import { STREAM } from "../machine.js";
+import { pieces } from "../pieces.js";
 
 export var multipart = {
   name: "multipart",
@@ -9,22 +10,10 @@ export var multipart = {
   byUrl: true,
   usable: hasHttp,
   open: function (carrier, url, first) {
-    return request(carrier, address(carrier, url, first), null, parts(carrier));
+    // It ends where the line of the next boundary is whole. In front of it: its own boundary, headers, none of which may say another type,
+    // and behind an empty line the batch.
+    var end = /\r?\n(?=--realtime(--)?[ \t]*\r?\n)/g, form = /^--realtime[ \t]*\r?\n(?:(?!content-type:(?!\s*text\/plain))[^\r\n]+\r?\n)*\r?\n([^\r\n]*)/i;
+    return request(carrier, address(carrier, url, first), null, pieces(carrier, end, form));
   },
   post: post
 };
-
-/** Reads the batches out of a growing text. A part is whole when the boundary behind it has come. */
-export function parts(carrier) {
-  var boundary = /(?:^|\r?\n)--realtime(--)?[ \t]*\r?\n/g, seen = 0, inside = false;
-  return function (text) {
-    var found, part;
-    for (boundary.lastIndex = seen; (found = boundary.exec(text)); boundary.lastIndex = seen) {
-      // Its headers, if any, and behind an empty line the batch.
-      part = /^\n((?:[^\r\n]+\r?\n)*)\r?\n([^\r\n]*)/.exec(text.slice(seen, found.index));
-      if (inside && part && /\S/.test(part[2]) && !/^content-type:(?!\s*text\/plain)/im.test(part[1])) carrier.batch(part[2]);
-      inside = !found[1];
-      seen = found.index + found[0].length - 1; // this line's end may be the beginning of the next boundary
-    }
-  };
-}

@@ -114,7 +114,7 @@ function connect(carrier, url, hello, hashes) {
   carrier.binary = true;
   if (others(s) > 1) {
     dark = setTimeout(function () {
-      failed({ message: "nothing came back in 1.5 s" });
+      failed({ message: "no answer in 1.5 s" });
     }, DARK);
   }
   // What throws on the way ends this attempt, and no other.
