@@ -15,8 +15,10 @@ from .test_events import needs_node
 TRANSPORTS = ["websocket", "xhr_streaming", "multipart", "long_polling", "polling"]
 MESSAGES = 40  # of each session, half of them to each server
 
-# A session over each transport. They say what they hear, and send as many messages as they are told to; what a server
-# is not known to have received goes to the next, in front of others.
+# A session over each transport, each to an origin of its own: Node's connections of one origin are for all, and where a
+# stream has ended it would connect anew for another session's poll, though others are open, and nobody listens. They
+# say what they hear, and send as many messages as they are told to; what a server is not known to have received goes to
+# the next, in front of others.
 SCRIPT = """
 import ws from "%(ws)s";
 globalThis.WebSocket ??= ws;
@@ -24,10 +26,10 @@ import { createInterface } from "node:readline";
 import Realtime from "aiohttp-realtime";
 
 Math.random = () => 0.01; // no pause is long
-const [url, transports] = process.argv.slice(1);
+const [urls, transports] = process.argv.slice(1).map((list) => list.split(","));
 const say = (...what) => console.log(JSON.stringify(what));
-const sessions = transports.split(",").map((transport) => {
-  const session = new Realtime(`${url}?who=${transport}`, { transports: [transport], reopen: true });
+const sessions = transports.map((transport, i) => {
+  const session = new Realtime(`${urls[i]}?who=${transport}`, { transports: [transport], reopen: true });
   session.onmessage = ({ data }) => say(transport, data);
   session.onclose = ({ code, wasClean, reopening, unacknowledged }) => {
     say(transport, code, wasClean, reopening);
@@ -61,10 +63,11 @@ async def test_the_next_server_goes_on_where_one_has_said_that_it_goes() -> None
     taken: dict[str, list[str]] = {transport: [] for transport in TRANSPORTS}
     async with within(), contextlib.AsyncExitStack() as stack:
         first = await stack.enter_async_context(serve(serving(taken, "first")))
-        switch = Switch(str(first.make_url("/")))
-        url = await switch.start()
-        stack.push_async_callback(switch.stop)
-        node = await stack.enter_async_context(page(Page, SCRIPT, url, ",".join(TRANSPORTS)))
+        switches = [Switch(str(first.make_url("/"))) for _ in TRANSPORTS]
+        urls = [await switch.start() for switch in switches]
+        for switch in switches:
+            stack.push_async_callback(switch.stop)
+        node = await stack.enter_async_context(page(Page, SCRIPT, ",".join(urls), ",".join(TRANSPORTS)))
 
         heard: dict[str, list[list[object]]] = {transport: [] for transport in TRANSPORTS}
 
@@ -80,7 +83,8 @@ async def test_the_next_server_goes_on_where_one_has_said_that_it_goes() -> None
         await arrives(first.close())
         await until(1001, True, True)
         second = await stack.enter_async_context(serve(serving(taken, "second")))
-        switch.add(str(second.make_url("/")))
+        for switch in switches:
+            switch.add(str(second.make_url("/")))
         node.tell(str(MESSAGES // 2))
         await until("second")
         node.tell("close")
