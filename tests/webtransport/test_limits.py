@@ -445,8 +445,13 @@ async def test_connections_that_are_silent_are_gone_and_forgotten() -> None:
             async with realtime.connect(there.url / "echo", transports="webtransport") as session:
                 await session.send("hello")
                 assert await arrives(session.receive()) == "hello"
-                assert there.listener._connections
+                # What is on its way when the clock leaps would be a round trip of so many seconds.
+                connection = the_connection(there)
+                await eventually(lambda: at_rest(connection.quic))
                 udp.go_dark()
+                pinging = connection._pinging
+                leap(600.0)
+                await eventually(lambda: connection._pinging is not pinging)  # which gives its peer as long again
                 leap(600.0)
                 await eventually(lambda: not there.listener._connections and not there.listener._ids)
                 udp.clear()
