@@ -129,13 +129,25 @@ def _judged(session: Session, fleet: Fleet) -> list[str]:
     return judge(session, fate, deaths)
 
 
+def _lost(number: int, one: PythonClient, publishing: Publishing) -> list[str]:
+    """What a client has lost, unless it was told of so many drops: who comes back behind more than its outbox holds
+    misses the oldest while its rooms go on."""
+    missed = {name: room.lost - publishing.never[name] - publishing.maybe[name] for name, room in one.rooms.items()}
+    if sum(map(len, missed.values())) <= one.dropped:
+        return []
+    return [
+        f"client {number} lost {sorted(lost)[:5]} of {name} ({len(lost)} of them, and was told of {one.dropped})"
+        for name, lost in missed.items()
+        if lost
+    ]
+
+
 def _judge_rooms(result: Result[Session], crowd: Sequence[PythonClient], publishing: Publishing) -> None:
     for number, one in enumerate(crowd):
+        result.wrong += _lost(number, one, publishing)
+        result.counts["messages that were dropped, which was told"] += one.dropped
         for name, room in one.rooms.items():
             result.counts["messages of rooms"] += room.heard
-            lost = room.lost - publishing.never[name] - publishing.maybe[name]
-            if lost:
-                result.wrong.append(f"client {number} lost {sorted(lost)[:5]} of {name} ({len(lost)} of them)")
             if room.repeated:
                 result.wrong.append(f"client {number} heard {room.repeated} of {name} twice")
             result.counts["messages of rooms missing behind a gap that was told"] += room.told

@@ -33,6 +33,7 @@ class PythonClient:
         """A calm one says little, for as long as it can, and is in no rooms."""
         self.rooms = {room: Room() for room in ROOMS}
         self.gaps = 0
+        self.dropped = 0  # messages that its sessions were told were, since it was too far behind
         self.begun = asyncio.Event()  # it has heard of the worker that has its session
         self.now = "has no session"  # what it is about
         self.brings_cursors = transport not in BY_URL
@@ -85,6 +86,7 @@ class PythonClient:
         finally:
             sending.cancel()
             await asyncio.wait([sending])
+        self.dropped += session.dropped
         account.code, account.why = session.close_code, session.close_reason or ""
         account.unsent = len(session.unacknowledged)
         account.ended = time.monotonic()
