@@ -23,8 +23,8 @@ ticks = rt.room("ticks")
 
 
 # A ticker does not wait for anybody, and old figures are worth nothing: with 16 lines that are not acknowledged the
-# oldest is dropped that was not sent yet. ("close" would end the session with 1008 instead.) Whoever reads is told how
-# many were dropped, and where.
+# oldest is dropped that was not sent yet, and never the newest. ("close" would end the session with 1008 instead.)
+# Whoever reads is told how many were dropped, and where.
 @rt.endpoint("/ticker", on_full="drop_oldest", max_outbox=16)
 async def ticker(session: realtime.Session) -> None:
     await session.join("ticks")

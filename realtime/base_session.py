@@ -333,12 +333,12 @@ class BaseSession(Offered[M]):
 
     async def _wait_and_put(self, size: int, items: Sequence[Outgoing], *, drop: bool = False) -> None:
         """Queues messages when there is room for all, or others can be dropped (`drop`). Raises SessionClosed."""
-        machine = self._machine
+        machine, outbox, count = self._machine, self._machine.outbox, len(items)
         self._sending = self._sending or asyncio.Lock()
         self._senders += 1
         try:
             async with self._sending:  # first come, first served
-                while not (machine.outbox.make_room if drop else machine.outbox.has_room)(size, len(items)):
+                while not (outbox.make_room(size, count, newest=False) if drop else outbox.has_room(size, count)):
                     machine.check_open()
                     self._ask_for_room()
                     await self._listener.progressed()

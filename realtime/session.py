@@ -261,11 +261,15 @@ class Session(BaseSession[ServerMachine]):
         if note is not None:
             outbox = self._machine.outbox
             count = len(item.parts) if grouped else 1
-            if self._on_full != "close" and not outbox.make_room(plain.size, count + 1):
+            if self._on_full == "close" or outbox.has_room(plain.size, count + 1):
+                outbox.append(note)
+            elif outbox.make_room(plain.size, count + 1):
+                self._put((note, *parts_of(item)))
+                return
+            else:
                 positions.keep(note)
                 outbox.drop_new(count)
                 return
-            outbox.append(note)
         if grouped:
             self._offer_group(Group.of(item.parts))
         else:

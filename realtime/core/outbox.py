@@ -141,43 +141,22 @@ class Outbox:
         self._bytes = kept = self._bytes + item.size
         return 2 * (len(self._sent) + len(self.waiting)) >= self._max_messages or 2 * kept >= self._max_bytes
 
-    def make_room(self, size: int, messages: int = 1) -> bool:
+    def make_room(self, size: int, messages: int = 1, *, newest: bool = True) -> bool:
         """Drops the oldest unnumbered messages until a message of `size` bytes fits, or a group of so many messages and
         bytes, leaving a note of how many. A group is dropped as a whole, or not at all once a part of it has a number.
+
+        What is newest counts most: unless room has to be found within the limits (`newest` is False), it may be beyond
+        them, alone, where nothing else is that stays. Then it waits until something is acknowledged, and goes, or is
+        dropped for what comes next.
 
         Returns False when what may not be dropped leaves no room, and then drops nothing; the caller drops what is new
         (`drop_new`). Neither messages that are to be kept are dropped, nor notes: those of drops become one where there
         is no message between them.
         """
-        if not _can_make_room(self, size, messages):
+        if not _can_make_room(self, size, messages, newest):
             return False
-        waiting, at = self.waiting, self._begun
-        note = -1  # where the note is that tells of all
-        while not self.has_room(size, messages):
-            item = waiting[at]
-            if item.kind == POSITION or (item.kind == DROPPED and note < 0) or (item.code and item.kind in MESSAGES):
-                if item.kind == DROPPED:
-                    note = at
-                at += 1
-                continue
-            count = item.code
-            if item.kind == DROPPED:
-                self._remove(at)
-            else:
-                count = item.behind + 1
-                self.dropped += count
-                for _ in range(count):
-                    self._bytes -= self._remove(at).size
-            if note < 0:
-                waiting.insert(at, Outgoing.dropped(count))
-            else:
-                waiting[note] = Outgoing.dropped(waiting[note].code + count)
+        _drop(self, size, messages)
         return True
-
-    def _remove(self, at: int) -> Outgoing:
-        item = self.waiting[at]
-        del self.waiting[at]
-        return item
 
     def drop_new(self, messages: int = 1) -> None:
         """Notes that a message, or a group of so many, was dropped at the end of the queue and not appended."""
@@ -187,6 +166,15 @@ class Outbox:
             waiting[-1] = Outgoing.dropped(waiting[-1].code + messages)
         else:
             self.append(Outgoing.dropped(messages))
+
+    @property
+    def _beyond(self) -> bool:
+        """Whether more is kept than the limits allow, while an ack is to come. What waits then waits for that, but the
+        rest of a group that has begun, and what is in front of a close, behind which nothing comes."""
+        sent = len(self._sent)
+        if not sent or (sent + len(self.waiting) <= self._max_messages and self._bytes <= self._max_bytes):
+            return False
+        return self.waiting[-1].kind != CLOSE
 
     def _may(self, item: Outgoing) -> bool:
         if item.kind == CLOSE:
@@ -201,7 +189,9 @@ class Outbox:
 
     def pending(self, cursor: int) -> bool:
         """Whether a carrier whose cursor is `cursor` has something to write now."""
-        return max(cursor, self.acked + 1) <= self.last or (bool(self.waiting) and self._may(self.waiting[0]))
+        if max(cursor, self.acked + 1) <= self.last:
+            return True
+        return bool(self.waiting) and self._may(self.waiting[0]) and (bool(self._begun) or not self._beyond)
 
     def peek(self, cursor: int, max_items: int, max_bytes: int) -> tuple[int, list[Outgoing]]:
         """The next items for a carrier whose cursor is `cursor`, and the number of the first.
@@ -225,7 +215,14 @@ class Outbox:
             self.replayed += len(items)
         replayed = size
         waiting = self.waiting
-        if waiting and self._sizes is EMPTY:
+        if not waiting:
+            return first, items
+        # _beyond, without a call, as it usually is.
+        if (self._bytes > self._max_bytes or len(self._sent) + len(waiting) > self._max_messages) and self._beyond:
+            if not self._begun:
+                return first, items
+            max_items = min(max_items, len(items) + self._begun)
+        if self._sizes is EMPTY:
             self._sent, self._sizes = deque(), deque()
         while waiting and len(items) < max_items:
             item = waiting[0]
@@ -263,6 +260,8 @@ class Outbox:
         size, (most, most_bytes) = item.size, self._window
         in_flight = self._in_flight + size
         if not size or in_flight > most_bytes or last - self.taken >= most:
+            return None
+        if last - self.acked >= self._max_messages or self._bytes > self._max_bytes:  # more than usual: see peek()
             return None
         if self._sizes is EMPTY:
             self._sent, self._sizes = deque(), deque()
@@ -322,7 +321,33 @@ class Outbox:
         return [item.data for item in kept if item.kind not in NOTES]
 
 
-def _can_make_room(outbox: Outbox, size: int, messages: int) -> bool:
+def _drop(outbox: Outbox, size: int, messages: int) -> None:
+    """What make_room() drops, when it can make room."""
+    waiting, at = outbox.waiting, outbox._begun
+    note = -1  # where the note is that tells of all
+    while at < len(waiting) and not outbox.has_room(size, messages):
+        item = waiting[at]
+        if item.kind == POSITION or (item.kind == DROPPED and note < 0) or (item.code and item.kind in MESSAGES):
+            if item.kind == DROPPED:
+                note = at
+            at += 1
+            continue
+        count = item.code
+        if item.kind == DROPPED:
+            del waiting[at]
+        else:
+            count = item.behind + 1
+            outbox.dropped += count
+            for _ in range(count):
+                outbox._bytes -= waiting[at].size
+                del waiting[at]
+        if note < 0:
+            waiting.insert(at, Outgoing.dropped(count))
+        else:
+            waiting[note] = Outgoing.dropped(waiting[note].code + count)
+
+
+def _can_make_room(outbox: Outbox, size: int, messages: int, newest: bool) -> bool:
     """Whether make_room() can: what would be left, item by item, as it drops them."""
     most, most_bytes = outbox._max_messages - messages, outbox._max_bytes - size
     kept, left = len(outbox), outbox.size
@@ -344,4 +369,8 @@ def _can_make_room(outbox: Outbox, size: int, messages: int) -> bool:
             noted, behind = True, item.behind
         kept -= 1
         left -= item.size
-    return not kept or (kept <= most and left <= most_bytes)
+    if not kept or (kept <= most and left <= most_bytes):
+        return True
+    # Two at least, as a note of drops may have been sent in front of the newest before.
+    most = max(outbox._max_messages, 2)
+    return newest and messages <= most and kept - noted <= most and left <= outbox._max_bytes

@@ -567,7 +567,7 @@ async def test_plain_polls_keep_their_pauses() -> None:
 
 async def test_drops_are_told() -> None:
     """A slow client of a drop_oldest endpoint learns where, and how many, messages are missing."""
-    server = realtime.Server(max_outbox=32)  # more than the client's window: what is on its way is never dropped
+    server = realtime.Server(max_outbox=32)
     full = asyncio.Event()
 
     @server.endpoint("/news", on_full="drop_oldest")
@@ -588,3 +588,34 @@ async def test_drops_are_told() -> None:
         assert len(got) + session.dropped == 100
         assert notes
         assert notes[-1] == session.dropped > 0
+
+
+@pytest.mark.parametrize("by", ["send", "room"])
+@pytest.mark.parametrize("most", [1, 16])
+@each_transport
+async def test_the_newest_is_not_dropped(transport: str, most: int, by: str) -> None:
+    """However far a client is away, and however little is kept for it: the last of a burst arrives, or a ticker's
+    reader would have an old figure until the next."""
+    server = realtime.Server(poll_interval=(0.05, 0.1))
+    figures = server.room("figures")
+
+    @server.endpoint("/ticker", on_full="drop_oldest", max_outbox=most)
+    async def ticker(session: realtime.Session) -> None:
+        await session.join("figures")
+        async for _ in session:
+            for number in range(100):
+                await (figures if by == "room" else session).send(str(number))
+
+    async with (
+        serve(server) as running,
+        FaultProxy("127.0.0.1", running.port or 0, latency=0.15) as proxy,
+        realtime.connect(f"{proxy.url}/realtime/ticker", transports=[transport], max_queue=256) as session,
+        within(),
+    ):
+        await session.send("go")
+        got = [int(await session.receive())]
+        while got[-1] != 99:
+            got.append(int(await session.receive()))
+        assert got == sorted(set(got))
+        assert len(got) + session.dropped == 100
+        assert session.dropped

@@ -561,6 +561,11 @@ class App:
         return True
 
     @property
+    def drops(self) -> bool:
+        """Whether it drops messages for want of room, so that the newest may be beyond the limits."""
+        return self.habits.drops or self.speaks_in_rooms
+
+    @property
     def speaks_in_rooms(self) -> bool:
         """Whether its peer takes messages of rooms with their positions."""
         return self.session is not None and self.session._positions is not None
@@ -1803,11 +1808,10 @@ class World:
             inbox, outbox = end.inbox, end.outbox
             if len(inbox) > inbox.window.messages or (len(inbox) > 1 and inbox.size > inbox.window.size):
                 raise Violation(f"the inbox is larger than its window: {end}")
-            # A close and notes of drops always have a place; of notes no more can be under way than the window takes.
-            notes = outbox.window.messages if outbox.dropped else 0
-            if len(outbox) > self.conditions.max_outbox + notes + 2:
+            # Beyond them: the newest and the position in front of it, a note of drops before and one behind, a close.
+            if len(outbox) > max(self.conditions.max_outbox, 2) + 5:
                 raise Violation(f"the outbox has more items than its limit: {end}")
-            if outbox.size > max(self.conditions.max_outbox_size, app.largest):
+            if outbox.size > max(self.conditions.max_outbox_size, app.largest) + app.largest * app.drops:
                 raise Violation(f"the outbox has more bytes than its limit: {end}")
 
     @property

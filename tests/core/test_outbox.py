@@ -342,39 +342,89 @@ def test_as_many_are_dropped_as_the_bytes_need() -> None:
     assert give(box, 1) == (1, ["d3", "mdd"])
 
 
-def test_numbered_messages_are_never_dropped() -> None:
+def test_numbered_messages_are_never_dropped_and_the_newest_waits_beyond_them() -> None:
     box = outbox("a", "b", sent=2, max_messages=2)
+    for new in texts("c", "d", "e"):
+        assert box.make_room(1)
+        box.append(new)
+        assert not box.has_room(1)
+        assert (box.pending(3), box.number(3), give(box, 3)) == (False, None, (3, []))
+    assert (box.dropped, len(box)) == (2, 4)
+    assert give(box, 1) == (1, ["ma", "mb"])  # again, on another carrier
+    box.acknowledge(1, 0)
+    assert (box.pending(3), box.number(3), give(box, 3)) == (False, None, (3, []))  # a note, too, makes it two too many
+    box.acknowledge(2, 0)
+    assert box.pending(3)
+    assert give(box, 3) == (3, ["d2", "me"])
+
+
+def test_the_newest_waits_beyond_the_bytes_that_were_sent() -> None:
+    box = outbox("a" * 8, sent=1, max_bytes=10)
+    for new in texts("b" * 10, "c" * 10):
+        assert box.make_room(10)
+        box.append(new)
+        assert (box.pending(2), box.number(2)) == (False, None)
+    assert (box.dropped, box.size) == (1, 18)
+    box.acknowledge(1, 0)
+    assert give(box, 2) == (2, ["d1", "m" + "c" * 10])
+
+
+def test_one_message_waits_beyond_the_limits_and_goes_alone() -> None:
+    box = outbox("a", sent=1, max_messages=1)
+    assert box.make_room(1)
+    box.append(*texts("b"))
+    assert (box.pending(2), box.number(2)) == (False, None)
+    box.acknowledge(1, 0)
+    number = box.number(2)
+    assert number is not None
+    assert number.data == "b"
+
+
+def test_nothing_waits_in_front_of_a_close() -> None:
+    box = outbox("a", sent=1, max_messages=1)
+    assert box.make_room(1)
+    box.append(*texts("b"))
+    assert not box.pending(2)
+    box.append(Outgoing.close(1000, "bye"))
+    assert box.pending(2)
+    assert give(box, 2) == (2, ["mb", "c1000"])
+
+
+def test_what_is_kept_beyond_the_limits_leaves_no_room_for_the_newest() -> None:
+    box = outbox("a", "b", sent=2, max_messages=2)
+    kept = Group("kept", kept=True).parts[0]
+    assert box.make_room(4)
+    box.append(kept)
     assert not box.make_room(1)
     box.drop_new()
     box.drop_new()
-    assert (box.dropped, len(box)) == (2, 3)
-    assert give(box, 1) == (1, ["ma", "mb", "d2"])
+    assert box.dropped == 2
+    box.acknowledge(2, 0)
+    assert give(box, 3) == (3, ["mkept", "d2"])
 
 
-def test_a_note_alone_cannot_make_room() -> None:
+def test_a_message_that_is_dropped_leaves_its_place_to_the_newest() -> None:
     box = outbox("a", max_messages=1)
-    assert not box.make_room(1)
-    box.drop_new()
-    assert box.dropped == 1
-    assert give(box, 1) == (1, ["ma", "d1"])
+    assert box.make_room(1)
+    box.append(*texts("b"))
+    assert (box.dropped, len(box)) == (1, 2)
+    assert give(box, 1) == (1, ["d1", "mb"])
 
 
 def test_nothing_is_dropped_in_vain() -> None:
-    """What may not be dropped, sent or to be kept, leaves no room: neither what waits is dropped, nor a part of it."""
+    """What may not be dropped, sent or to be kept, and is beyond the limits, leaves no room: neither what waits is
+    dropped, nor a part of it."""
     box = outbox("sent 1", *"abc", sent=1, max_messages=10, max_bytes=9)
-    kept = Group("kept", kept=True).parts[0]
-    assert not box.make_room(4)
-    assert (box.dropped, [item.data for item in box.waiting]) == (0, ["a", "b", "c"])
     assert box.make_room(2)
     assert (box.dropped, [item.kind for item in box.waiting]) == (2, ["d", "m"])
-    box.append(kept)
-    box.acknowledge(1, 1)
-    assert not box.make_room(6)
-    assert box.dropped == 2
+    box.append(Group("kept", kept=True).parts[0])  # there was no room for so much
+    for size in (0, 1, 6):
+        assert not box.make_room(size)
+    assert (box.dropped, [item.kind for item in box.waiting]) == (2, ["d", "m", "m"])
 
 
 def test_a_note_that_was_numbered_stays_and_a_new_run_gets_its_own() -> None:
-    box = outbox(max_messages=1)
+    box = outbox(max_messages=2)
     box.drop_new(2)
     box.peek(1, *ALL)
     box.drop_new()
@@ -519,15 +569,19 @@ def test_runs_of_drops_behind_a_group_that_has_begun_merge_into_one_note() -> No
     assert give(box, 2) == (2, ["bb'one'", "d3", "md"])
 
 
-def test_a_group_that_has_begun_leaves_no_room_and_the_new_group_is_noted() -> None:
+def test_the_rest_of_a_group_that_has_begun_goes_and_the_newest_waits_behind_it() -> None:
     box = outbox(max_messages=3)
     append_group(box, Outgoing.group("event", b"one", b"two"))
     give(box, 1, max_items=2)
-    assert not box.make_room(5, 2)
-    box.drop_new(2)
-    box.drop_new()
-    assert give(box, 3) == (3, ["bb'two'", "d3"])
-    assert box.dropped == 3
+    for name in ("next", "last"):
+        assert box.make_room(5, 2)
+        append_group(box, Outgoing.group(name, b"three"))
+    assert box.pending(3)
+    assert give(box, 3) == (3, ["bb'two'"])
+    assert (box.pending(4), give(box, 4)) == (False, (4, []))
+    box.acknowledge(3, 3)
+    assert give(box, 4) == (4, ["d2", "mlast", "bb'three'"])
+    assert box.dropped == 2
 
 
 @given(
@@ -575,6 +629,44 @@ def test_nobody_gets_a_part_of_a_group(steps: list[tuple[str, int, int]], most: 
     assert box.dropped == sum(item.code for item in got if item.kind == "d")
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from(("offer", "peek", "ack")), st.integers(1, 9)), max_size=80),
+    st.integers(1, 6),
+    st.integers(9, 30),
+)
+@settings(deadline=None)
+def test_the_newest_is_never_dropped_and_what_is_kept_is_bounded(
+    steps: list[tuple[str, int]], most: int, size: int
+) -> None:
+    box = Outbox(WIDE, most, size)
+    got: list[Outgoing] = []
+    offered = 0
+    for what, count in steps:
+        if what == "offer":
+            offered += 1
+            (item,) = texts(f"{offered}".ljust(count, "."))
+            assert box.make_room(item.size)
+            box.append(item)
+        elif what == "peek":
+            got += box.peek(box.last + 1, count, 1000)[1]
+        else:
+            box.acknowledge(min(box.acked + count, box.last), box.taken)
+        assert len(box) <= max(most, 2) + 2
+        assert box.last - box.acked <= max(most, 2)
+        assert box.size <= 2 * size
+        assert sum(item.kind == "m" for item in box.waiting) <= most
+    while box.unnumbered:
+        assert box.pending(box.last + 1) or box.last > box.acked
+        box.acknowledge(box.last, box.taken)
+        got += box.peek(box.last + 1, *ALL)[1]
+    expected = 0
+    for item in got:
+        expected += item.code or 1
+        assert item.kind == "d" or str(item.data).rstrip(".") == str(expected)
+    assert expected == offered
+    assert not got or got[-1].kind == "m"
+
+
 def test_positions_of_rooms_are_not_dropped_and_keep_their_places() -> None:
     box = outbox("a", max_messages=6)
     for number, text in enumerate(texts("b", "c", "d")):
@@ -588,7 +680,8 @@ def test_positions_of_rooms_are_not_dropped_and_keep_their_places() -> None:
     assert box.make_room(1, 2)
     assert [item.kind for item in box.waiting] == ["d", "h-", "h-", "h-"]
     assert box.waiting[0].code == 3
-    assert not box.make_room(1, 3)
+    assert box.make_room(1, 3)
+    assert [item.kind for item in box.waiting] == ["d", "h-", "h-", "h-"]
     box.peek(1, 100, 1000)
     assert (box.last, box.notes, box.messages, box.unacknowledged()) == (4, 4, 0, [])
 
@@ -617,10 +710,11 @@ def test_what_is_to_be_kept_is_never_dropped() -> None:
         box.append(part)
     box.append(Outgoing.message("z"))
     assert box.make_room(1, 2)
-    assert not box.make_room(1, 4)
+    assert box.make_room(1, 4)
     assert give(box, 1) == (1, ["d2", "mreply", "bb'one'"])
     full = outbox(max_messages=1)
-    full.append(Group("reply", kept=True).parts[0])
+    for _ in range(3):
+        full.append(Group("reply", kept=True).parts[0])
     assert not full.make_room(1)
 
 

@@ -101,9 +101,21 @@ async def test_what_has_no_room_at_all_is_dropped_whole() -> None:
         peer.acking = False
         await session.send("1")
         assert await peer.news() == "m1"
-        session._offer_group(Group("event", b"one", b"two"))
+        session._offer_group(Group("event", b"one", b"two", b"three"))
         await session.send("2")
-        assert await peer.take(2) == ["d3", "m2"]
+        assert await peer.take(2) == ["d4", "m2"]
+
+
+async def test_the_newest_waits_for_acks_as_a_whole() -> None:
+    async with serving(max_outbox=3, clock=VirtualClock()) as place:
+        peer, session = await place.parked("websocket", window=(10, 65_536))
+        peer.acking = False
+        await session.send("1")
+        assert await peer.news() == "m1"
+        for name in ("event", "newest"):
+            session._offer_group(Group(name, b"one", b"two"))
+        await peer.send("a1,1")
+        assert await peer.take(4) == ["d3", "mnewest", b"one", b"two"]
 
 
 async def test_without_bytes_there_is_no_event_with_bytes() -> None:

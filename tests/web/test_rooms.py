@@ -249,14 +249,14 @@ async def test_a_gap_that_waits_goes_before_the_next_message_of_its_room() -> No
         for number in range(4):
             await session.send(str(number))
         assert await peer.take(4) == ["m0", "m1", "m2", "m3"]
-        session._offer_position("a", "5", 2)
-        session._offer_room(
-            RoomItem("a", "6", Outgoing.message("six"))
-        )  # there is no room for both, and what is sent can't be dropped
-        session._offer_room(RoomItem("b", "1", Outgoing.message("b")))
+        for room in ("a", "b"):
+            session._offer_position(room, "5", 2)
+        for room in ("a", "b", "b"):  # beyond what is sent one message waits, and the gap in front of it
+            session._offer_room(RoomItem(room, "6", Outgoing.message("six")))
         await peer.send("a4,4")
-        assert await peer.take(2) == ["d2", "ha,5,d2"]
+        assert await peer.take(4) == ["ha,5,d2", "ha,6,msix", "d2", "hb,5,d2"]
         session._offer_room(RoomItem("a", "7", Outgoing.message("seven")))
+        await peer.send("a8,8")
         assert await peer.news() == "ha,7,mseven"
 
 
