@@ -1808,8 +1808,9 @@ class World:
             inbox, outbox = end.inbox, end.outbox
             if len(inbox) > inbox.window.messages or (len(inbox) > 1 and inbox.size > inbox.window.size):
                 raise Violation(f"the inbox is larger than its window: {end}")
-            # Beyond them: the newest and the position in front of it, a note of drops before and one behind, a close.
-            if len(outbox) > max(self.conditions.max_outbox, 2) + 5:
+            # Beyond them: the newest and the position in front of it; a note of drops before, one behind, which went
+            # with it, and one since; a close.
+            if len(outbox) > max(self.conditions.max_outbox, 2) + 6:
                 raise Violation(f"the outbox has more items than its limit: {end}")
             if outbox.size > max(self.conditions.max_outbox_size, app.largest) + app.largest * app.drops:
                 raise Violation(f"the outbox has more bytes than its limit: {end}")
