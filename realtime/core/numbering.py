@@ -12,6 +12,7 @@ from .frames import Dropped, Outgoing, RoomMessage, RoomPosition
 from .inbox import AT_ONCE, NEVER, Received
 from .lifecycle import DRAINING
 from .machine import FOREVER, SessionMachine
+from .outbox import starved
 
 __all__ = ["ACK_DELAY", "Numbering"]
 
@@ -104,10 +105,12 @@ class Numbering(SessionMachine):
         carrier.receive_cursor = number
 
     def pinged(self, carrier: NumberedCarrier, payload: str) -> None:
-        """`p` came: answered with the acks it asks for, and `q`. Dropped while the peer does not read.
+        """`p` came: answered with the acks it asks for, and `q`, and once more when all that came before was taken.
+        Dropped while the peer does not read.
 
         In a batch it needs no pong: the answer to the batch is one, has acks, and is the only thing to write there.
         """
+        self.inbox.ask()
         if carrier.finished or carrier.codec.shape is POLL or not carrier.link.writable:
             return
         parts: list[Part] = []
@@ -178,6 +181,8 @@ class Numbering(SessionMachine):
                 carrier.send_cursor = first + len(items)
                 if not outbox.waiting and carrier.send_cursor > outbox.last:
                     break
+        if outbox.waiting and starved(outbox):
+            self.asking = True
         if self.asking and not carrier.finished and link.writable:
             self.asking = False
             carrier.write([codec.ping()])

@@ -26,7 +26,7 @@ from .keeping import Keeping, numbered, unnumbered
 from .namespace import Namespace
 from .rooms import event_contents, event_group, everybody, message_group, room_name
 
-__all__ = ["EventSession", "Home"]
+__all__ = ["EventSession", "Home", "join_everybody"]
 
 AS_JSON = ("utf-8", "surrogatepass")  # which may hold halves of characters
 
@@ -150,7 +150,7 @@ class EventSession:
             else:
                 await send_contents(self.session, event_contents(self.namespace, event, args))
         except Exception:
-            await asyncio.sleep(0)  # gives_way(), without a coroutine of its own
+            await asyncio.sleep(0)  # gives_way(), in this coroutine
             raise
 
     def _emit_otherwise(self, group: Group) -> None:
@@ -214,15 +214,6 @@ class EventSession:
         begin, everyone = f"{self.namespace}#", everybody(self.namespace, "")
         names = self.session._hub.rooms_of(self)
         return frozenset(name.removeprefix(begin) for name in names if not name.startswith(everyone))
-
-    async def _join_everybody(self) -> None:
-        """It is one of all in the namespace. Raises BrokerError."""
-        name, hub = everybody(self.namespace, self.session.path), self.session._hub
-        keep = None if hub.keep is None else hub.keep(name)
-        if keep is None:
-            hub.join(self, name)
-        else:
-            await hub.rooms.join(self, name, keep, info="", last=0, after=None)
 
     # -- what rooms offer: see broadcasts.Receiver -------------------------------------------------------------------
 
@@ -309,8 +300,7 @@ class EventSession:
     async def _send_kept(
         self, keeping: Keeping, group: Group, send: Callable[[Session, Group], Awaitable[None]]
     ) -> None:
-        """Sends an event, or keeps it for a client that is away, or not told everything before it yet. Raises as `send`
-        does, and SessionClosed."""
+        """Sends an event, or keeps it for who is away, or not told all before. Raises as `send`, and SessionClosed."""
         offset, group = numbered(group)
         while keeping.live:
             session = self.session
@@ -352,6 +342,16 @@ class EventSession:
 
     def __repr__(self) -> str:
         return f"<EventSession of {self.namespace} in {self.session!r}>"
+
+
+async def join_everybody(member: EventSession) -> None:
+    """It is one of all in the namespace. Raises BrokerError."""
+    name, hub = everybody(member.namespace, member.session.path), member.session._hub
+    keep = None if hub.keep is None else hub.keep(name)
+    if keep is None:
+        hub.join(member, name)
+    else:
+        await hub.rooms.join(member, name, keep, info="", last=0, after=None)
 
 
 def _group_of(item: RoomItem) -> Group:
