@@ -8,7 +8,7 @@ from abc import abstractmethod
 
 from .carrier import DUPLEX, POLL, STREAM, NumberedCarrier, Part, share
 from .errors import RemoteProtocolError
-from .frames import Dropped, Outgoing, RoomMessage, RoomPosition
+from .frames import Dropped, Outgoing, RoomMessage, RoomPosition, missed
 from .inbox import AT_ONCE, NEVER, Received
 from .lifecycle import DRAINING
 from .machine import FOREVER, SessionMachine
@@ -68,6 +68,8 @@ class Numbering(SessionMachine):
             new = self._is_next(carrier, now)
         if new:
             if size > self.config.max_size:
+                if isinstance(data, RoomMessage):  # the next session goes on behind it, or would end by it as well
+                    self._receive(missed(data), 0, now)
                 raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
             # _receive(), without a call: this is where most messages pass.
             owed = inbox.owed_since
