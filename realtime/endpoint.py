@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import FunctionType, MethodType
 from typing import Any, TypeAlias
 
 from .core.config import Config
 from .core.dialects import Dialect
-from .core.errors import Refusal
+from .core.errors import LocalProtocolError, Refusal
 from .core.settings import EndpointSettings, unknown, unknown_transport
 from .protocols.dialects import RULES
 from .session import Session
@@ -22,6 +23,7 @@ __all__ = [
     "Endpoint",
     "Handler",
     "check_coroutine",
+    "check_reachable",
     "check_takes",
     "configure",
     "no_endpoint",
@@ -31,6 +33,7 @@ __all__ = [
 Handler: TypeAlias = Callable[[Session], Awaitable[object]]
 
 ENDPOINT_SETTINGS = (*EndpointSettings.__annotations__, *RULES, "subprotocols", "durable")
+_UNREACHABLE = re.compile(r"[?#%\x00-\x1f\x7f\ud800-\udfff]|/\.\.?(?:/|$)")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,6 +60,15 @@ async def _nothing(session: Session) -> None:
 def stand_in(path: str, config: Config) -> Endpoint:
     """Of an endpoint that is not at this worker."""
     return Endpoint(path, _nothing, config, absent=True)
+
+
+def check_reachable(path: str) -> None:
+    """Raises LocalProtocolError for a path that no request can have, decoded, and behind what clients do to dots."""
+    if _UNREACHABLE.search(path):
+        raise LocalProtocolError(
+            f'no URL leads to an endpoint at {path!r}: a path is written as it is read, such as "/a b" and not'
+            ' "/a%20b", and has no "?", "#", "%" or control characters, and no part "." or ".."'
+        )
 
 
 def configure(base: Config, settings: Mapping[str, object], owner: str, known: Sequence[str]) -> Config:

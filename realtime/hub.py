@@ -85,11 +85,11 @@ class Room:
         LocalProtocolError in another thread or event loop than the server's, and BrokerError, whose `maybe_sent` says
         whether it may be heard all the same.
         """
-        self._hub.check()
         return await self._send(Outgoing.message(message), skip)
 
     async def _send(self, item: Outgoing, skip: Receiver | str | Iterable[Receiver | str]) -> str:
         """The same for a message, or a group, that is made already."""
+        self._hub.check()
         skipped = ids_of(skip) if skip != () else _NOBODY
         if self._hub.keep is not None and (keep := self._hub.keep(self.name)) is not None:
             return await self._hub.rooms.send(self.name, keep, item, skipped)

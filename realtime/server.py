@@ -19,7 +19,7 @@ from .core.observer import Observer
 from .core.origins import check_origins
 from .core.settings import EndpointSettings, ServerSettings, check, having, having_all, names, number, shown
 from .core.settings import clock as clock_rule
-from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, check_takes, configure
+from .endpoint import ENDPOINT_SETTINGS, Endpoint, Handler, check_coroutine, check_reachable, check_takes, configure
 from .hub import Room
 from .identities import Identity
 from .loops import gives_way
@@ -162,10 +162,10 @@ class Server:
         (realtime/web/dialects.py), at most one of each type. With `durable`, sessions of native clients outlive this
         process: another worker goes on with them, over the server's `broker` (docs/durable.md). Other keyword arguments
         override the server's settings for this endpoint. Raises LocalProtocolError for a path that is taken, does not
-        start with "/" or ends with one, for a setting out of bounds, for what cannot be durable, and, from the
-        decorator, for an Engine.IO path that another server of the application has or once the application has started,
-        and for a dialect that has no routes; TypeError for an unknown setting or a value of the wrong type, and for a
-        handler that is no coroutine function of one argument.
+        start with "/" or ends with one, or that no URL has, for a setting out of bounds, for what cannot be durable,
+        and, from the decorator, for an Engine.IO path that another server of the application has or once the
+        application has started, and for a dialect that has no routes; TypeError for an unknown setting or a value of
+        the wrong type, and for a handler that is no coroutine function of one argument.
         """
         if not isinstance(path, str):
             called = " (it has to be called)" if callable(path) else f", not {shown(path)}"
@@ -176,6 +176,7 @@ class Server:
                 f'an endpoint\'s path starts with "/", does not end with one, and has no variables: "{right}",'
                 f" not {path!r}"
             )
+        check_reachable(path)
         for name in (SERVER_SETTINGS | SERVER_RULES.keys()) & settings.keys():
             raise TypeError(f"{name} is a setting of the whole server: give it to realtime.Server()")
         config = configure(self._service.config, settings, f"the endpoint {path!r}", ENDPOINT_SETTINGS)

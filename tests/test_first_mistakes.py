@@ -254,6 +254,16 @@ MISTAKES = [
         realtime.LocalProtocolError,
         'an endpoint\'s path starts with "/", does not end with one, and has no variables: "/chat", not \'/\'',
     ),
+    *(
+        Mistake(
+            f"a path that no URL has: {path!a}",
+            lambda b, path=path: b.rt.endpoint(path),  # type: ignore[misc]
+            realtime.LocalProtocolError,
+            f'no URL leads to an endpoint at {path!r}: a path is written as it is read, such as "/a b" and not'
+            ' "/a%20b", and has no "?", "#", "%" or control characters, and no part "." or ".."',
+        )
+        for path in ("/a?b", "/a#b", "/a%20b", "/../b", "/a/./b", "/a/..", "/a\nb", "/\ud800")
+    ),
     Mistake(
         "the same path twice",
         lambda b: b.rt.endpoint("/chat"),

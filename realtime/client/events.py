@@ -13,7 +13,7 @@ from ..core.errors import EventError, LocalProtocolError, RemoteProtocolError, S
 from ..core.settings import shown
 from ..events.connection import Connection, Limits
 from ..events.listeners import Listeners, check_named
-from ..loops import begin
+from ..loops import begin, gives_way
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.packets import Packet, check_event, check_namespace
 
@@ -49,9 +49,11 @@ class ClientNamespace:
         """Whether it was left, or refused this client, or its session has ended."""
         return self._left is not None
 
+    @gives_way
     async def ready(self) -> None:
         """Waits until the server has let this client in. Raises EventError when it refuses, with the data that it gave,
         and SessionClosed when the session ends before that. emit() and call() wait, too."""
+        self._home.session._check_loop()
         await asyncio.shield(self._in)
 
     def on(self, event: str, *, concurrent: int = 1) -> Callable[[H], H]:
@@ -75,6 +77,7 @@ class ClientNamespace:
         """Nobody handles this event any more. Harmless where nobody did."""
         self._listeners.remove(event)
 
+    @gives_way
     async def emit(self, event: str, *args: Any) -> None:
         """Sends an event, with what JSON has and bytes anywhere in it; returns when it is buffered, as session.send()
         does. Raises as that does, and TypeError for other arguments."""
@@ -82,6 +85,7 @@ class ClientNamespace:
         await self._check()
         await self._home.send(Packet(packets.EVENT, self.namespace, [event, *args]))
 
+    @gives_way
     async def call(self, event: str, *args: Any, timeout: float | None = 5.0) -> Any:
         """Sends an event and waits for its acknowledgement, for `timeout` seconds (None: for ever): None, its value, or
         a list of its values where it has several.
@@ -90,6 +94,7 @@ class ClientNamespace:
         EventError when the answer is an error; and as emit() does.
         """
         check_event(event)
+        self._home.session._check_loop()
 
         async def send(number: int) -> None:
             await self._check()
@@ -97,8 +102,10 @@ class ClientNamespace:
 
         return await self._home.calls.call(self.namespace, send, timeout)
 
+    @gives_way
     async def disconnect(self) -> None:
         """Leaves the namespace; the session stays open for others. Harmless when it was left."""
+        self._home.session._check_loop()
         await self._home.leave(self)
 
     async def _check(self) -> None:
@@ -159,8 +166,8 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
             pass  # whoever receives finds out
         except Exception as error:
             self._due[member.namespace] -= 1
-            self._members.pop(member.namespace, None)
-            member._end(1000, REFUSED, EventError(str(error), code="invalid"))
+            if self._members.get(member.namespace) is member:
+                await self._refuse(member, EventError(str(error), code="invalid"))
 
     async def _live(self) -> None:
         try:
@@ -241,7 +248,10 @@ class ClientEvents(Connection[BaseSession[ClientMachine]]):
     def _refused(self, member: ClientNamespace, data: Any) -> Awaitable[None]:
         said = data if isinstance(data, dict) else {"message": data}
         error = EventError(str(said.get("message", "")), code=REFUSED, data=said.get("data"))
-        self._members.pop(member.namespace, None)
+        return self._refuse(member, error)
+
+    def _refuse(self, member: ClientNamespace, error: EventError) -> Awaitable[None]:
+        del self._members[member.namespace]
         member._end(1000, REFUSED, error)
         return self.tell(member, "connect_error", error)
 

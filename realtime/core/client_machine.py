@@ -212,6 +212,7 @@ class ClientMachine(ClientUplink):
     def pinged(self, carrier: NumberedCarrier, payload: str) -> None:
         """`p` came. On a stream it is answered by an uplink batch, which has the acks it asks for."""
         if carrier.codec.shape is Shape.STREAM:
+            self.inbox.ask()
             self.confirm = True
             self.listener.dirty()
         else:

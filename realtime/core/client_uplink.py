@@ -13,6 +13,7 @@ from .config import Config
 from .durable.following import NO_NEWS, DurableClient, RoomNews
 from .frames import Outgoing
 from .machine import shown
+from .outbox import starved
 from .proof import Key
 
 __all__ = ["ClientUplink", "Uplink"]
@@ -31,6 +32,7 @@ class Uplink(NamedTuple):
     proof: Key
     tenure: str = ""
     news: RoomNews = NO_NEWS
+    asks: bool = False  # for an ack when all was taken: what waits has no room in the window
 
     def __repr__(self) -> str:
         return shown(self)
@@ -65,11 +67,12 @@ class ClientUplink(DurableClient):
         _, items = self.outbox.peek(first, *self._batch()) if news.cursors is None else (first, [])
         due = self.inbox.due(now, self._ack_delay()) and self.inbox.news
         going = self.outbox.last if self.may_answer(first + len(items)) else None
-        if not (items or due or self.confirm or force or going is not None or news is not NO_NEWS):
+        asks = not items and starved(self.outbox)
+        if not (items or due or self.confirm or force or going is not None or news is not NO_NEWS or asks):
             return None
         self.confirm = False
         named = self.following.tenure
-        batch = self.uplink_out = Uplink(self.sid, *self.inbox.ack(), first, items, going, self.key, named, news)
+        batch = self.uplink_out = Uplink(self.sid, *self.inbox.ack(), first, items, going, self.key, named, news, asks)
         return batch
 
     def may_answer(self, following: int) -> bool:

@@ -30,6 +30,7 @@ __all__ = [
     "RoomPosition",
     "Unshared",
     "Window",
+    "missed",
     "parts_of",
     "payload_size",
     "window_of",
@@ -100,6 +101,11 @@ class RoomPosition:
     room: str
     cursor: str
     missing: int | None
+
+
+def missed(message: RoomMessage) -> RoomPosition:
+    """What is told in place of a message that is not taken."""
+    return RoomPosition(message.room, message.cursor, 1)
 
 
 def payload_size(data: str | bytes) -> int:

@@ -74,6 +74,7 @@ class Inbox:
     __slots__ = (
         "_announced_received",
         "_announced_taken",
+        "_asked",
         "_bytes",
         "_early",
         "_grouping",
@@ -111,14 +112,12 @@ class Inbox:
         self.total: int = 0  # payload bytes ever received
         self.items: deque[Received] = EMPTY  # not taken by the application
         self._sizes: deque[int] = EMPTY  # of what does not count as taken
-        self._bytes = 0
         self._quarter_messages = window.messages // 4 or 1
         self._quarter_bytes = window.size // 4 or 1
         # What the peer surely knows, and what has come on top of it.
-        self._announced_received = 0
-        self._announced_taken = 0
-        self._received_bytes = 0
-        self._taken_bytes = 0
+        self._announced_received = self._announced_taken = 0
+        self._asked = 0  # the peer waits to hear that so many were taken
+        self._bytes = self._received_bytes = self._taken_bytes = 0
         self._received_since: float | None = None
         self._taken_since: float | None = None
         # Since when the oldest news waits: minus infinity when its ack is due at once, infinity when there is none. Set
@@ -243,7 +242,11 @@ class Inbox:
             self._taken_since = now
             if now < self.owed_since:
                 self.owed_since = now
-        if taken - self._announced_taken >= self._quarter_messages or self._taken_bytes >= self._quarter_bytes:
+        if (
+            taken - self._announced_taken >= self._quarter_messages
+            or self._taken_bytes >= self._quarter_bytes
+            or taken == self._asked
+        ):
             self.owed_since = AT_ONCE
         return item
 
@@ -281,7 +284,11 @@ class Inbox:
             self._taken_since = when
             if when < self.owed_since:
                 self.owed_since = when
-        if self.taken - self._announced_taken >= self._quarter_messages or self._taken_bytes >= self._quarter_bytes:
+        if (
+            self.taken - self._announced_taken >= self._quarter_messages
+            or self._taken_bytes >= self._quarter_bytes
+            or self.taken == self._asked
+        ):
             self.owed_since = AT_ONCE
 
     def discard(self, now: float) -> None:
@@ -298,6 +305,11 @@ class Inbox:
         """Nothing has come for a while: what is empty takes no room."""
         if not self._sizes:
             self.items = self._sizes = self._within = EMPTY
+
+    def ask(self) -> None:
+        """The peer asks for acks: what was received, and not taken, is told at once when all of it was taken."""
+        if self.received > self.taken:
+            self._asked = self.received
 
     def ack(self) -> tuple[int, int]:
         """The acks to write now. Says nothing of whether they will arrive: see announced()."""
@@ -320,19 +332,7 @@ class Inbox:
         if taken >= self.taken:
             self._taken_bytes = 0
             self._taken_since = None
-        self.owed_since = self._oldest()
-
-    def _oldest(self) -> float:
-        """What `owed_since` is, found from scratch."""
-        if (
-            self.received - self._announced_received >= self._quarter_messages
-            or self.taken - self._announced_taken >= self._quarter_messages
-            or self._received_bytes >= self._quarter_bytes
-            or self._taken_bytes >= self._quarter_bytes
-        ):
-            return AT_ONCE
-        received = NEVER if self._received_since is None else self._received_since
-        return received if self._taken_since is None else min(received, self._taken_since)
+        self.owed_since = _oldest(self)
 
     def unannounced(self) -> None:
         """An ack may not have arrived after all: whatever there is to tell is due again."""
@@ -368,3 +368,17 @@ class Inbox:
             if messages >= self._quarter_messages or size >= self._quarter_bytes:
                 return at
         return when
+
+
+def _oldest(inbox: Inbox) -> float:
+    """What `owed_since` is, found from scratch."""
+    if (
+        inbox.received - inbox._announced_received >= inbox._quarter_messages
+        or inbox.taken - inbox._announced_taken >= inbox._quarter_messages
+        or inbox._received_bytes >= inbox._quarter_bytes
+        or inbox._taken_bytes >= inbox._quarter_bytes
+        or inbox._announced_taken < inbox._asked <= inbox.taken
+    ):
+        return AT_ONCE
+    received = NEVER if inbox._received_since is None else inbox._received_since
+    return received if inbox._taken_since is None else min(received, inbox._taken_since)

@@ -10,8 +10,9 @@ from .inbox import NEVER
 from .lifecycle import DETACHED, DRAINING, OPEN, Event
 from .machine import FOREVER
 from .numbering import ACK_DELAY
+from .outbox import starved
 
-__all__ = ["NumberedMachine"]
+__all__ = ["NumberedMachine", "answer_due"]
 
 
 class NumberedMachine(Draining):
@@ -220,20 +221,11 @@ class NumberedMachine(Draining):
         elif carrier is not None:
             self._recycle(carrier, now)
 
-    def _answer_due(self, carrier: NumberedCarrier, now: float) -> bool:
-        """Whether a poll is to be answered though there is no message for it."""
-        return (
-            carrier.greeting is not None
-            or not carrier.codec.held
-            or self.inbox.due(now, self._ack_delay())
-            or now >= carrier.started + self.config.hold
-            or now >= self._going_at()
-        )
-
     def _answer(self, carrier: NumberedCarrier, now: float) -> None:
         """Answers a poll when that is due, which ends its carrier: then the client has the grace time to poll again."""
         first, items = self.outbox.peek(carrier.send_cursor, self.config.max_batch, self.config.max_batch_size)
-        if not items and not self._answer_due(carrier, now):
+        asks = bool(self.outbox.waiting) and starved(self.outbox)
+        if not items and not asks and not answer_due(self, carrier, now):
             return
         inbox, codec = self.inbox, carrier.codec
         parts = [(carrier.greeting or codec.attach_answer)(inbox.received, inbox.taken), *carrier.tickets]
@@ -242,6 +234,8 @@ class NumberedMachine(Draining):
         if self.state is DRAINING and self.peer_last is None:
             parts.append(carrier.codec.go_away(self.drain_delay))
             self.going_told = now
+        if asks:
+            parts.append(codec.ping())
         carrier.finish(parts)
         carrier.send_cursor = first + len(items)
         self.carrier = None
@@ -343,3 +337,14 @@ def _watch(machine: NumberedMachine, carrier: NumberedCarrier, now: float) -> bo
     outbox, inbox = machine.outbox, machine.inbox
     waits = outbox.waiting or carrier.send_cursor <= outbox.last or machine.asking
     return bool(waits) or inbox.owed_since != NEVER or inbox.metered
+
+
+def answer_due(machine: NumberedMachine, carrier: NumberedCarrier, now: float) -> bool:
+    """Whether a poll is to be answered though there is no message for it."""
+    return (
+        carrier.greeting is not None
+        or not carrier.codec.held
+        or machine.inbox.due(now, machine._ack_delay())
+        or now >= carrier.started + machine.config.hold
+        or now >= machine._going_at()
+    )

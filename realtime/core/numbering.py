@@ -8,10 +8,11 @@ from abc import abstractmethod
 
 from .carrier import DUPLEX, POLL, STREAM, NumberedCarrier, Part, share
 from .errors import RemoteProtocolError
-from .frames import Dropped, Outgoing, RoomMessage, RoomPosition
+from .frames import Dropped, Outgoing, RoomMessage, RoomPosition, missed
 from .inbox import AT_ONCE, NEVER, Received
 from .lifecycle import DRAINING
 from .machine import FOREVER, SessionMachine
+from .outbox import starved
 
 __all__ = ["ACK_DELAY", "Numbering"]
 
@@ -67,6 +68,8 @@ class Numbering(SessionMachine):
             new = self._is_next(carrier, now)
         if new:
             if size > self.config.max_size:
+                if isinstance(data, RoomMessage):  # the next session goes on behind it, or would end by it as well
+                    self._receive(missed(data), 0, now)
                 raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
             # _receive(), without a call: this is where most messages pass.
             owed = inbox.owed_since
@@ -104,10 +107,12 @@ class Numbering(SessionMachine):
         carrier.receive_cursor = number
 
     def pinged(self, carrier: NumberedCarrier, payload: str) -> None:
-        """`p` came: answered with the acks it asks for, and `q`. Dropped while the peer does not read.
+        """`p` came: answered with the acks it asks for, and `q`, and once more when all that came before was taken.
+        Dropped while the peer does not read.
 
         In a batch it needs no pong: the answer to the batch is one, has acks, and is the only thing to write there.
         """
+        self.inbox.ask()
         if carrier.finished or carrier.codec.shape is POLL or not carrier.link.writable:
             return
         parts: list[Part] = []
@@ -178,6 +183,8 @@ class Numbering(SessionMachine):
                 carrier.send_cursor = first + len(items)
                 if not outbox.waiting and carrier.send_cursor > outbox.last:
                     break
+        if outbox.waiting and starved(outbox):
+            self.asking = True
         if self.asking and not carrier.finished and link.writable:
             self.asking = False
             carrier.write([codec.ping()])

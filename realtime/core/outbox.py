@@ -14,7 +14,7 @@ from .errors import RemoteProtocolError
 from .frames import BINARY, CLOSE, DROPPED, NOTES, POSITION, TEXT, Outgoing, Window, window_of
 from .queues import EMPTY
 
-__all__ = ["MOST_OUTSTANDING", "Outbox"]
+__all__ = ["MOST_OUTSTANDING", "Outbox", "starved"]
 
 MESSAGES = (TEXT, BINARY)
 # More messages than this are never above *taken*, whatever window the peer announces: their sizes are kept.
@@ -30,6 +30,7 @@ class Outbox:
     """One direction's sending half. Numbers are from 1; `acked` and `taken` are the highest the peer told."""
 
     __slots__ = (
+        "_asked",
         "_begun",
         "_bytes",
         "_half",
@@ -75,6 +76,7 @@ class Outbox:
         self.waiting: deque[Outgoing] = EMPTY  # not numbered yet
         self._begun = 0  # of these, the first so many belong to a group whose first message has a number
         self._half: deque[Outgoing] = EMPTY  # the first parts of a group, which were acked, while others were not
+        self._asked = 0  # starved() said so when `last` and `taken` together were this
         self._bytes = 0  # payload kept in _sent and waiting, and in _half
 
     def __len__(self) -> int:
@@ -374,3 +376,21 @@ def _can_make_room(outbox: Outbox, size: int, messages: int, newest: bool) -> bo
     # Two at least, as a note of drops may have been sent in front of the newest before.
     most = max(outbox._max_messages, 2)
     return newest and messages <= most and kept - noted <= most and left <= outbox._max_bytes
+
+
+def starved(outbox: Outbox) -> bool:
+    """Whether what waits may be held back by nothing but an ack: less is outstanding than the peer has to tell of
+    before long, who may have taken it all. True once until more is sent, or taken."""
+    waiting, outstanding, window = outbox.waiting, outbox.last - outbox.taken, outbox.window
+    if (
+        not (waiting and outstanding)
+        or outbox.held
+        or outbox.initial
+        or outbox._asked == outbox.last + outbox.taken
+        or 4 * outstanding >= window.messages
+        or 4 * outbox._in_flight >= window.size
+        or outbox._may(waiting[0])
+    ):
+        return False
+    outbox._asked = outbox.last + outbox.taken
+    return True

@@ -26,7 +26,7 @@ from .bridged import carry_over
 from .catching_up import catch_up, check_kept
 from .namespace import Bound, Namespace
 from .reasons import CUT, ENDED, LEFT, PUT_OUT, may_go_on, reason_of
-from .session import EventSession
+from .session import EventSession, join_everybody
 
 __all__ = ["ServerConnection"]
 
@@ -159,7 +159,7 @@ class ServerConnection(Connection[Session]):
                 await self._tell_connect(member, [auth])
                 member._told = True
                 if number is None:
-                    await member._join_everybody()
+                    await join_everybody(member)
                 member._check_member()
                 await self._accept(member, number)
                 return

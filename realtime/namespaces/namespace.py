@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import count
@@ -131,8 +132,12 @@ class Namespace:
     ) -> str:
         """Sends an event to everyone in the namespace, at all workers, but `skip`: see EventRoom.emit()."""
         name = self.name
-        room = self._bound.rooms().room(everybody(name, self._bound.path))
-        return await room._send(event_group(name, event, args, volatile=volatile), skip)
+        try:
+            room = self._bound.rooms().room(everybody(name, self._bound.path))
+            return await room._send(event_group(name, event, args, volatile=volatile), skip)
+        except Exception:
+            await asyncio.sleep(0)  # gives_way(), without a coroutine of its own
+            raise
 
     def room(self, name: str) -> EventRoom:
         """A room of this namespace: `await events.room("lobby").emit("message", "hello")`."""

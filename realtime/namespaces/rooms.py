@@ -6,6 +6,7 @@ They are the server's rooms, by the name of the namespace and "#": `rt.room("/ad
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
@@ -81,7 +82,11 @@ class EventRoom:
         message that a member gets whole, or not. A `volatile` one goes to who can be written to now, and nobody else
         hears of it. Raises as Room.send() does, and TypeError for arguments other than JSON's and bytes.
         """
-        return await self._room._send(event_group(self._namespace, event, args, volatile=volatile), skip)
+        try:
+            return await self._room._send(event_group(self._namespace, event, args, volatile=volatile), skip)
+        except Exception:
+            await asyncio.sleep(0)  # gives_way(), without a coroutine of its own
+            raise
 
     async def count(self) -> int:
         """How many are in the room: see Room.count()."""

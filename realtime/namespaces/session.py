@@ -5,6 +5,7 @@ Until the client has been told that it is in, what is sent to it waits: no event
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,6 +16,7 @@ from ..core.frames import Group, Outgoing, RoomItem
 from ..events.calls import Calls
 from ..events.listeners import Listeners
 from ..groups import send_contents, send_group
+from ..loops import gives_way
 from ..protocols.layers.socketio import packets
 from ..protocols.layers.socketio.packets import Packet, check_event
 from ..request import SessionRequest
@@ -24,7 +26,7 @@ from .keeping import Keeping, numbered, unnumbered
 from .namespace import Namespace
 from .rooms import event_contents, event_group, everybody, message_group, room_name
 
-__all__ = ["EventSession", "Home"]
+__all__ = ["EventSession", "Home", "join_everybody"]
 
 AS_JSON = ("utf-8", "surrogatepass")  # which may hold halves of characters
 
@@ -138,23 +140,29 @@ class EventSession:
         SocketIO's `recovery`). Raises as session.send() does, and TypeError for other arguments; while "connect" is
         handled also SendBufferFull.
         """
-        if self._keeping is not None and self._early is None and not volatile:
-            self._check_member()
-            group = event_group(self.namespace, event, args)
-            await self._send_kept(self._keeping, group, send_group)
-        elif self._ended is not None or self._early is not None or volatile:
-            self._emit_otherwise(event_group(self.namespace, event, args, volatile=volatile))
-        else:
-            await send_contents(self.session, event_contents(self.namespace, event, args))
+        try:
+            if self._keeping is not None and self._early is None and not volatile:
+                self._check_member()
+                group = event_group(self.namespace, event, args)
+                await self._send_kept(self._keeping, group, send_group)
+            elif self._ended is not None or self._early is not None or volatile:
+                self._emit_otherwise(event_group(self.namespace, event, args, volatile=volatile))
+            else:
+                await send_contents(self.session, event_contents(self.namespace, event, args))
+        except Exception:
+            await asyncio.sleep(0)  # gives_way(), in this coroutine
+            raise
 
     def _emit_otherwise(self, group: Group) -> None:
         """Who is not in yet, or not any more, and who may miss it."""
+        self.session._check_loop()
         self._check_member()
         if self._early is None:
             self._offer_now(group)
         elif not self._wait_early(self._offer_now, group, group.size):
             raise SendBufferFull(len(self._early), self._early_size)
 
+    @gives_way
     async def call(self, event: str, *args: Any, timeout: float | None = 5.0) -> Any:
         """Sends an event and waits for its acknowledgement, for `timeout` seconds (None: for ever): None, its value, or
         a list of its values where it has several.
@@ -164,6 +172,7 @@ class EventSession:
         answers that it failed; and as emit() does, but SessionClosed for a client that is away, which is not called.
         It can't be used while "connect" is handled.
         """
+        self.session._check_loop()
         self._check_member()
         check_event(event)
         keeping = self._keeping
@@ -175,9 +184,11 @@ class EventSession:
 
         return await self._home.calls.call(self.namespace, send, timeout)
 
+    @gives_way
     async def disconnect(self) -> None:
         """Has the client leave this namespace, which is told so; its session stays open for others. To end that, call
         `session.session.close()`. One that is away can't go on any more."""
+        self.session._check_loop()
         await self._home.leave(self)
 
     # -- rooms -------------------------------------------------------------------------------------------------------
@@ -186,8 +197,13 @@ class EventSession:
         self, room: str, *, info: dict[str, Any] | None = None, history: int = 0, after: str | None = None
     ) -> str:
         """Enters a room of this namespace: its events are sent to this client. See Session.join()."""
-        return await self.session._enter(self, room_name(self.namespace, room), info, history, after)
+        try:
+            return await self.session._enter(self, room_name(self.namespace, room), info, history, after)
+        except Exception:
+            await asyncio.sleep(0)  # the same
+            raise
 
+    @gives_way
     async def leave(self, room: str) -> None:
         """Leaves a room. Leaving one it is not in is harmless."""
         self.session._exit(self, room_name(self.namespace, room))
@@ -198,15 +214,6 @@ class EventSession:
         begin, everyone = f"{self.namespace}#", everybody(self.namespace, "")
         names = self.session._hub.rooms_of(self)
         return frozenset(name.removeprefix(begin) for name in names if not name.startswith(everyone))
-
-    async def _join_everybody(self) -> None:
-        """It is one of all in the namespace. Raises BrokerError."""
-        name, hub = everybody(self.namespace, self.session.path), self.session._hub
-        keep = None if hub.keep is None else hub.keep(name)
-        if keep is None:
-            hub.join(self, name)
-        else:
-            await hub.rooms.join(self, name, keep, info="", last=0, after=None)
 
     # -- what rooms offer: see broadcasts.Receiver -------------------------------------------------------------------
 
@@ -293,8 +300,7 @@ class EventSession:
     async def _send_kept(
         self, keeping: Keeping, group: Group, send: Callable[[Session, Group], Awaitable[None]]
     ) -> None:
-        """Sends an event, or keeps it for a client that is away, or not told everything before it yet. Raises as `send`
-        does, and SessionClosed."""
+        """Sends an event, or keeps it for who is away, or not told all before. Raises as `send`, and SessionClosed."""
         offset, group = numbered(group)
         while keeping.live:
             session = self.session
@@ -305,6 +311,8 @@ class EventSession:
                 self._check_member()
                 if session is self.session and not session.closed:
                     raise  # it is closing
+        else:
+            self.session._check_loop()
         # Nothing has happened since it was sent, so these are in the order of the wire.
         keeping.add(offset, group)
 
@@ -334,6 +342,16 @@ class EventSession:
 
     def __repr__(self) -> str:
         return f"<EventSession of {self.namespace} in {self.session!r}>"
+
+
+async def join_everybody(member: EventSession) -> None:
+    """It is one of all in the namespace. Raises BrokerError."""
+    name, hub = everybody(member.namespace, member.session.path), member.session._hub
+    keep = None if hub.keep is None else hub.keep(name)
+    if keep is None:
+        hub.join(member, name)
+    else:
+        await hub.rooms.join(member, name, keep, info="", last=0, after=None)
 
 
 def _group_of(item: RoomItem) -> Group:

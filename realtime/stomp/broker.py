@@ -12,7 +12,7 @@ from ..core.errors import LocalProtocolError
 from ..core.settings import Rule, check, having, instance, number, shown, texts, whole
 from ..endpoint import Endpoint, check_coroutine, check_takes
 from ..hub import Hub
-from ..loops import ends
+from ..loops import ends, gives_way
 from ..protocols.dialects import speaking
 from ..protocols.layers.stomp.conversation import Limits
 from ..protocols.layers.stomp.handshake import HeartBeat
@@ -232,6 +232,7 @@ class STOMP:
         self._bound.allow = hook
         return hook
 
+    @gives_way
     async def send(self, destination: str, message: Any, *, headers: Mapping[str, str] | None = None) -> None:
         """Sends to a topic, a queue, or one identity ("/user/ada/queue/news", the identity percent-encoded).
 

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import inspect
+from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, TypeAlias, Unpack
 
 from aiohttp import web
 
 from ..client import ClientSession, connect
 from ..client.options import ConnectSettings
+from ..core.settings import shown
 from ..server import Server
 from ..web.plugin import setup
 
@@ -34,7 +36,7 @@ async def serve(app: web.Application | Server, *, shutdown_timeout: float = 3.0)
             async with realtime.connect(server.make_url("/realtime/chat")) as session: ...
 
     A realtime.Server may be given instead of an application, and is set up below /realtime. In the end sessions are
-    closed as in any shutdown, and handlers get `shutdown_timeout` seconds.
+    closed as in any shutdown, and handlers get `shutdown_timeout` seconds. Raises TypeError for anything else.
     """
     from aiohttp.test_utils import TestServer  # not needed by who only wants a clock
 
@@ -49,9 +51,18 @@ async def serve(app: web.Application | Server, *, shutdown_timeout: float = 3.0)
 def _application(app: web.Application | Server) -> web.Application:
     if isinstance(app, web.Application):
         return app
+    if not isinstance(app, Server):
+        raise _wrong(app, "an aiohttp.web.Application or a realtime.Server")
     application = web.Application()
     setup(application, app)
     return application
+
+
+def _wrong(app: object, right: str) -> TypeError:
+    hint = ": await it first" if inspect.isawaitable(app) else ": call it first" if callable(app) else ""
+    if isinstance(app, Coroutine):
+        app.close()  # or Python says as well that nobody has awaited it
+    return TypeError(f"what is under test is {right}, not {shown(app)}{hint}")
 
 
 class Clients:
@@ -74,7 +85,7 @@ class Clients:
         """A session at `path`, which has the prefix in front and may end with a query.
 
         The application is started with its first session, on a free port, and shared by all its sessions. `options`
-        are those of realtime.connect(). Raises what that raises.
+        are those of realtime.connect(). Raises what that raises, and TypeError for what is no application.
         """
         session = await connect((await self.server(app)).make_url(path), **options)
         self._sessions.append(session)
@@ -82,6 +93,10 @@ class Clients:
 
     async def server(self, app: UnderTest) -> BaseTestServer:
         """The running server of an application, started if it was not: `.make_url(path)` gives its addresses."""
+        from aiohttp.test_utils import BaseTestServer  # as in serve()
+
+        if not isinstance(app, (web.Application, Server, BaseTestServer)):
+            raise _wrong(app, "an aiohttp.web.Application, a realtime.Server, or a server of aiohttp.test_utils")
         _, starting = self._servers.setdefault(id(app), (app, asyncio.Lock()))
         async with starting:
             if not isinstance(app, (web.Application, Server)):

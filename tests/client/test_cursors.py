@@ -366,3 +366,41 @@ async def test_more_cursors_than_an_open_takes() -> None:
         assert [await ada.receive(), await ada.receive()] == ["2", "joined"]
         assert list(ada.cursors)[-1] == "99"
         assert len(ada.cursors) == 64
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("transport", ["websocket", "xhr_streaming", "long_polling", "polling"])
+async def test_a_message_that_is_too_large_ends_one_session_and_not_the_next(transport: str, durable: bool) -> None:
+    """It is told as a gap: whoever goes on goes on behind it."""
+    rt = realtime.Server(poll_interval=SOON, shutdown_timeout=0.3, broker=realtime.MemoryBroker() if durable else None)
+    rt.configure_rooms("news", history=10)
+
+    @rt.endpoint("/news", durable=durable)
+    async def news(session: realtime.Session) -> None:
+        await session.join("news")
+        await session.commit()
+        await session.send("joined")
+        async for _ in session:
+            pass
+
+    heard: list[str | bytes] = []
+    ends: list[tuple[int | None, tuple[str, str, int] | None]] = []
+    cursor = ""
+    async with serving(rt) as base, within():
+        sessions = aiter(realtime.connect(f"{base}/news", transports=transport, max_size=1000, backoff=SOON))
+        async with aclosing(sessions):  # type: ignore[type-var] # a generator, which its type does not say
+            async for session in sessions:
+                if not ends:
+                    assert await session.receive() == "joined"
+                    for text in ("before", "x" * 1001):
+                        cursor = await rt.room("news").send(text)
+                    await rt.room("news").send("after")
+                async for message in session:
+                    heard += [message] if message != "joined" else []
+                    if message == "after":
+                        break
+                if heard[-1] == "after":
+                    break
+                ends.append((session.close_code, session.gap))
+    assert heard == ["before", "after"]
+    assert ends == [(1009, ("news", cursor, 1))]

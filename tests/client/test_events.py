@@ -201,8 +201,11 @@ async def test_refusals() -> None:
         with pytest.raises(realtime.EventError, match="Invalid namespace"):
             await session.events("/nowhere").ready()
         assert await session.events().call("echo", "now") == "now"
+        wrong = session.events("/admin", auth={"a": object()})
+        wrong.on("connect_error")(told.append)
         with pytest.raises(realtime.EventError, match="not object"):
-            await session.events("/admin", auth={"a": object()}).ready()
+            await wrong.ready()
+        assert [error.code for error in told] == ["refused", "invalid"]
         with pytest.raises(realtime.LocalProtocolError, match="a namespace is"):
             session.events("admin")
         with pytest.raises(realtime.LocalProtocolError, match="no event"):

@@ -194,6 +194,27 @@ def test_a_quarter_of_the_window_taken() -> None:
     assert not box.due(1e9, DELAY)
 
 
+def test_who_has_asked_is_told_at_once_when_all_was_taken() -> None:
+    box = inbox(1, 1)
+    box.take(0.0)
+    box.ask()
+    box.announced(2, 1)
+    box.put("later", 1, 5.0)
+    assert box.due_at(DELAY) == 6.0
+    box.take(5.0)
+    assert box.due_at(DELAY) == NOW
+    box.announced(2, 1)  # from before
+    assert box.due_at(DELAY) == NOW
+    box.announced(3, 2)
+    box.take(7.0)
+    assert box.due_at(DELAY) == 8.0  # which was not asked for
+    box.announced(3, 3)
+    box.ask()  # where there is nothing to wait for
+    box.put("more", 1, 9.0)
+    box.take(9.0)
+    assert box.due_at(DELAY) == 10.0
+
+
 def test_an_ack_of_less_leaves_the_rest_due() -> None:
     box = inbox(1, 1, now=10.0)
     box.announced(1, 0)

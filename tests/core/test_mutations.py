@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import pytest
 
 import realtime
-from realtime.core import numbered_machine, outbox
+from realtime.core import client_uplink, numbered_machine, numbering, outbox
 from realtime.core.carrier import NumberedCarrier, Part, Shape
 from realtime.core.client_machine import ClientMachine, Uplink
 from realtime.core.errors import RemoteProtocolError
@@ -216,9 +216,17 @@ def the_latest_ack_wins(patch: Patch) -> None:
         patch.setattr(Outbox, look.__name__, with_latest(look))
 
 
+def nobody_asks(patch: Patch) -> None:
+    """For acks that it would have sooner than they are due."""
+    for module in (numbering, numbered_machine, client_uplink):
+        patch.setattr(module, "starved", lambda outbox: False)
+
+
 @mutation_under(bulk)
 def what_was_taken_is_not_told_by_time(patch: Patch) -> None:
+    """To a peer that does not ask, as not all of them do."""
     original = Inbox.take
+    nobody_asks(patch)
 
     def take(self: Inbox, now: float) -> object:
         since, owed_since = self._taken_since, self.owed_since
@@ -233,7 +241,9 @@ def what_was_taken_is_not_told_by_time(patch: Patch) -> None:
 
 @mutation_under(upgrade)
 def an_ack_in_the_answer_to_a_send_counts(patch: Patch) -> None:
+    """To a peer that does not ask."""
     original = NumberedMachine.uplink_answer
+    nobody_asks(patch)
 
     def uplink_answer(self: NumberedMachine, carrier: NumberedCarrier) -> Part:
         self.inbox.announced(*self.inbox.ack())

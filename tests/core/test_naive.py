@@ -35,7 +35,7 @@ CONFIG = Config(
 )
 # Less than any server may have it, so that streams are recycled here.
 object.__setattr__(CONFIG, "max_stream_size", 50)
-PEER = Window(4, 40)
+PEER = Window(6, 40)
 FOREVER = float("inf")
 ACK_DELAY = 1.0
 
@@ -55,6 +55,8 @@ class Naive:
         self.took: list[tuple[float, int]] = []
         self.inbox: list[tuple[object, int]] = []
         self.told = 0, 0
+        self.asked = 0  # the peer waits to hear that so many were taken
+        self.starved_at: tuple[int, int] | None = None  # when it was last asked
         self.born = self.absent_at = now
         self.used = self.asking = False
         self.closing: tuple[int, str] | None = None
@@ -78,6 +80,8 @@ class Naive:
         for news in (received, taken):
             if len(news) >= quarter or sum(size for _, size in news) >= size:
                 return -FOREVER
+        if self.told[1] < self.asked <= len(self.took):
+            return -FOREVER
         return min((when for when, _ in received + taken), default=FOREVER)
 
     def ack_delay(self) -> float:
@@ -172,6 +176,8 @@ class Naive:
 
     def pinged_by_peer(self, payload: str, now: float) -> None:
         self.hear(now)
+        if len(self.took) < len(self.came):
+            self.asked = len(self.came)
         if self.shape is Shape.DUPLEX and self.writable:
             news = self.told != (len(self.came), len(self.took))
             self.write(([self.ack("a")] if news else []) + [f"q{payload}"])
@@ -232,6 +238,15 @@ class Naive:
             return False
         return not flying or sum(one.size for one in flying) + item.size <= PEER.size
 
+    def starves(self) -> bool:
+        """Whether the peer is to be asked what it has taken: it need not say before long."""
+        flying, at = self.numbered[self.taken :], (len(self.numbered), self.taken)
+        few = 4 * len(flying) < PEER.messages and 4 * sum(one.size for one in flying) < PEER.size
+        if not flying or not few or not self.waiting or self.may(self.waiting[0]) or at == self.starved_at:
+            return False
+        self.starved_at = at
+        return True
+
     def next_items(self) -> list[Outgoing]:
         """What goes in one write; `down` then says the number of the first."""
         items: list[Outgoing] = []
@@ -264,14 +279,14 @@ class Naive:
         if self.outcome is not None or self.shape is None:
             return
         if self.shape is Shape.POLL:
-            items = self.next_items()
+            items, asks = self.next_items(), ["p"] if self.starves() else []
             due = self.greets or now >= min(self.owed_since() + self.ack_delay(), self.started + CONFIG.hold)
-            if items or due:
+            if items or due or asks:
                 said = self.said(items)
-                self.write([self.ack("r"), *said])
+                self.write([self.ack("r"), *said, *asks])
                 self.shape, self.absent_at = None, now + CONFIG.poll_grace
             return
-        before = self.size
+        before, worn_out = self.size, self.worn_out()
         while self.writable and not (self.size == before and self.worn_out()):
             items = self.next_items()
             news = self.told != (len(self.came), len(self.took))
@@ -281,6 +296,8 @@ class Naive:
             if not parts:
                 break
             self.write(parts)
+        if not worn_out and self.starves():
+            self.asking = True
         if self.asking and self.writable and not (self.size == before and self.worn_out()):
             self.asking = False
             self.write(["p"])

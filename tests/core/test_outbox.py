@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from realtime.core.errors import RemoteProtocolError
 from realtime.core.frames import Group, Outgoing, RoomNote, Window
-from realtime.core.outbox import MOST_OUTSTANDING, Outbox
+from realtime.core.outbox import MOST_OUTSTANDING, Outbox, starved
 from realtime.core.queues import EMPTY
 
 from .fakes import append_group, contents, texts
@@ -204,6 +204,31 @@ def test_a_message_larger_than_the_window_goes_alone() -> None:
     assert not box.pending(3)  # and nothing beside it
     box.acknowledge(2, 2)
     assert give(box, 3) == (3, ["mb"])
+
+
+def test_starved_once_until_there_is_something_new() -> None:
+    """Of less than a quarter of its window the peer need not tell before long."""
+    box = outbox("a", "b", window=Window(16, 8))
+    assert not starved(box)  # nothing is outstanding
+    give(box, 1)
+    assert not starved(box)  # nothing waits
+    box.append(Outgoing.message("x" * 8))
+    assert not starved(box)  # the peer tells when it has taken a quarter
+    box.acknowledge(2, 1)
+    assert starved(box)
+    assert not starved(box)
+    box.acknowledge(2, 2)
+    assert not starved(box)  # it may go
+    assert give(box, 3) == (3, ["m" + "x" * 8])
+
+
+@pytest.mark.parametrize("which", ["held", "initial"])
+def test_who_may_send_nothing_new_is_not_starved(which: str) -> None:
+    box = outbox("a", "x" * 8, window=Window(16, 8), sent=1)
+    setattr(box, which, True)
+    assert not starved(box)
+    setattr(box, which, False)
+    assert starved(box)
 
 
 def test_a_close_needs_no_window() -> None:

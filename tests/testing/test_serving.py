@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -93,3 +94,21 @@ async def test_everything_is_closed_when_the_test_fails() -> None:
     with pytest.raises(realtime.NegotiationError):
         async with Clients() as client:
             await client(rt, "/realtime/nowhere")
+
+
+async def test_what_is_no_application_is_told() -> None:
+    async def make() -> web.Application:
+        return web.Application()
+
+    wrong: list[tuple[Any, str]] = [
+        (5, "not 5$"),
+        (make_server, "not <function make_server at .*: call it first$"),
+        (make(), "not <coroutine object .*: await it first$"),
+    ]
+    for app, said in wrong:
+        async with Clients() as client:
+            with pytest.raises(TypeError, match=f"what is under test is .*, or a server of aiohttp.test_utils, {said}"):
+                await client(app, "/realtime/echo")
+        with pytest.raises(TypeError, match=f"what is under test is an .* or a realtime.Server, {said}"):
+            async with serve(app):
+                pass

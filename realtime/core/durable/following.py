@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..carrier import NumberedCarrier, Shape
 from ..cursors import MAX_CURSORS
 from ..errors import RemoteProtocolError
-from ..frames import RoomMessage, RoomPosition
+from ..frames import RoomMessage, RoomPosition, missed
 from ..numbering import Numbering
 from .lineage import Answer, Follower
 from .record import Tenure
@@ -143,8 +143,9 @@ class DurableClient(Numbering):
         following, rooms = self.following, self.following.rooms
         if rooms is None or self.outcome is not None or carrier.ignores:
             return
-        if size > self.config.max_size:
-            raise RemoteProtocolError(1009, f"a message of {size} bytes is above max_size={self.config.max_size}")
+        too_large = size if size > self.config.max_size else 0
+        if too_large and isinstance(item, RoomMessage):
+            item, size = missed(item), 0  # the next session goes on behind it, or would end by it as well
         if not following.heard.takes(item.room, item.cursor, carrier.gen):
             return
         if len(following.heard) > MAX_CURSORS:
@@ -154,6 +155,9 @@ class DurableClient(Numbering):
             rooms.discard(now)
             return
         self.listener.readable()
+        if too_large:
+            most = self.config.max_size
+            raise RemoteProtocolError(1009, f"a message of {too_large} bytes is above max_size={most}")
         if isinstance(item, RoomPosition) and len(rooms.items) == 1:
             self.listener.noted()
 

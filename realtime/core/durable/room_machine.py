@@ -13,7 +13,7 @@ from ..carrier import NumberedCarrier, Shape
 from ..config import Config
 from ..frames import RoomItem, Window
 from ..machine import Listener
-from ..numbered_machine import NumberedMachine
+from ..numbered_machine import NumberedMachine, answer_due
 from .owner import Owner
 from .record import Record, Stage
 from .room_outbox import RoomOutbox
@@ -110,6 +110,6 @@ class RoomMachine(NumberedMachine):
             return
         if news:
             carrier.greeting = carrier.greeting or codec.attach_answer  # so it is answered
-        if news or self.outbox.pending(carrier.send_cursor) or self._answer_due(carrier, now):
+        if news or self.outbox.pending(carrier.send_cursor) or answer_due(self, carrier, now):
             carrier.tickets = [*carrier.tickets, *map(codec.room, rooms.frames())]
         super()._answer(carrier, now)

@@ -93,4 +93,6 @@ def uplink_frames(codec: NativeCodec, batch: Uplink) -> list[Part]:
     parts += map(codec.item, batch.items)
     if batch.going is not None:
         parts.append(codec.go_away(batch.going))
+    if batch.asks:
+        parts.append(codec.ping())
     return parts

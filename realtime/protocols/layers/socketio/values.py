@@ -23,6 +23,9 @@ _TOO_DEEP = f"JSON of more than {MAX_DEPTH} arrays and objects in each other"
 # grows with the text, and no faster.
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
+# In strings there is a backslash before each quotation mark.
+_PLACEHOLDERS = re.compile(r'[{,]"_placeholder":true')
+
 
 def _constant(_: str) -> NoReturn:
     raise ValueError("no JSON")
@@ -143,7 +146,7 @@ def write(value: Any) -> tuple[str, list[bytes]]:
     """JSON text, and the bytes that were in the value, in the order of their placeholders.
 
     Raises TypeError for what JSON does not have, LocalProtocolError for NaN and infinite numbers, for what contains
-    itself, and for what is too deep.
+    itself, for what is too deep, and for an object beside bytes that is read as a placeholder of some.
     """
     attachments: list[bytes] = []
     try:
@@ -162,6 +165,8 @@ def write(value: Any) -> tuple[str, list[bytes]]:
         raise LocalProtocolError(_TOO_DEEP) from None
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise LocalProtocolError(_TOO_DEEP)
+    if attachments and len(_PLACEHOLDERS.findall(text)) != len(attachments):  # whose receivers would leave for that
+        raise LocalProtocolError('an object with "_placeholder": true beside bytes would be taken for a place of these')
     return text, attachments
 
 

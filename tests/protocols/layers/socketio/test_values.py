@@ -140,3 +140,31 @@ def test_what_is_no_json_wherever_it_begins(text: str) -> None:
             values.read(before + text, len(before))
     assert values.read("2[1]", 1) == [1]
     assert values.read("2 [1] ", 1) == [1]
+
+
+@pytest.mark.parametrize(
+    "held", [{"_placeholder": True}, {"a": 1, "_placeholder": True, "num": 99}, [{"_placeholder": True}]]
+)
+def test_what_would_be_taken_for_a_place_of_bytes_is_not_sent_beside_some(held: Any) -> None:
+    """A server that passes a client's object on with bytes of another's would have all who get it leave."""
+    for value in ([held, b"x"], [b"x", held], ["\ud800", held, b"x"]):
+        with pytest.raises(LocalProtocolError, match="_placeholder"):
+            write(value)
+    assert write(["a", held])[1] == []
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        '{"_placeholder":true',
+        ',"_placeholder":true',
+        {"_placeholder": False},
+        {"_placeholder": "true"},
+        {"_placeholder": 1},
+        {'x,"_placeholder': True},
+        {"_placeholders": True},
+    ],
+)
+def test_what_looks_like_a_place_of_bytes_and_is_none(held: Any) -> None:
+    text, attachments = write([held, b"x"])
+    assert restore(json.loads(text), attachments, []) == [held, b"x"]
