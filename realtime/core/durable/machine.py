@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ..carrier import NumberedCarrier, Shape
 from ..config import Config
-from ..errors import RemoteProtocolError, SessionClosed
+from ..errors import Refusal, RemoteProtocolError, SessionClosed
 from ..frames import Dropped, Outgoing, RoomMessage, Window, payload_size
 from ..inbox import AT_ONCE
 from ..lifecycle import State
@@ -319,6 +319,11 @@ class DurableMachine(RoomMachine):
         self.recycle(now)
         self.carrier = None
         self._leave(now)
+
+    def refusal(self) -> Refusal:
+        """What a request is told that was asked about when the session ended here: of one that goes on elsewhere, to
+        come again."""
+        return Refusal(4503, f"{MOVED[1]}; come back") if self.moved else super().refusal()
 
     def _leave(self, now: float) -> None:
         if self.outcome is None:
