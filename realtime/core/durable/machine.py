@@ -321,8 +321,7 @@ class DurableMachine(RoomMachine):
         self._leave(now)
 
     def refusal(self) -> Refusal:
-        """What a request is told that was asked about when the session ended here: of one that goes on elsewhere, to
-        come again."""
+        """What a request is told that was asked about meanwhile: of a session that goes on elsewhere, to come again."""
         return Refusal(4503, f"{MOVED[1]}; come back") if self.moved else super().refusal()
 
     def _leave(self, now: float) -> None:
@@ -334,9 +333,8 @@ class DurableMachine(RoomMachine):
 
     def deadline(self) -> float:
         """When expire() has something to do next."""
-        if self.ending is not None or (self.carrier is None and self.owner.record.draining):
-            return FOREVER
-        return super().deadline()
+        waits_for_nobody = self.carrier is None and self.owner.record.draining
+        return FOREVER if waits_for_nobody or self.ending is not None else super().deadline()
 
     def expire(self, now: float) -> None:
         """Does what is due by `now`. A client that has closed is not waited for."""
