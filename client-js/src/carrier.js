@@ -38,7 +38,7 @@ export function Carrier(s) {
   this._up = this._down = 1; // the cursors: the number of the next message up, and down
   this._heard = s._at(); // when it spoke last
   this.options = s._options; // the application's, and `cross`
-  // secret: its first frame has auth data or cursors, which must not stand in a URL; binary: it takes ArrayBuffers
+  // secret: its first frame must not stand in a URL (auth data, cursors), or never does; binary: it takes ArrayBuffers
 }
 
 Carrier.prototype = {

@@ -244,6 +244,45 @@ test("a close ends the stream behind what was written, and the session of WebTra
   assert.equal(tunnel.isClosed, true);
 });
 
+test("close() while it connects opens nothing, with auth or without", async () => {
+  for (const auth of [undefined, "secret"]) {
+    for (const when of ["negotiate is asked", "the connection is made", "the stream is made"]) {
+      const page = pageOf(LIST), own = page.window.RealtimeWebTransport();
+      const session = page.connect("/chat", { transports: [own, "websocket"], auth });
+      if (when !== "negotiate is asked") await settled();
+      const [tunnel] = page.tunnels;
+      if (when === "the stream is made") tunnel.stands.resolve(); // and nobody has been told yet
+      session.close(3001, "never mind");
+      page.advance(1);
+      await settled();
+      if (tunnel) {
+        assert.deepEqual([tunnel.isClosed, tunnel.sent], [true, []], when);
+        await tunnel.stand();
+      }
+      page.advance(60000);
+      await settled();
+      assert.deepEqual(session.log.map(({ type, state }) => state || type), ["closing", "close", "closed"]);
+      assert.deepEqual([page.tunnels.length, page.sockets.length, page.timers.size], [tunnel ? 1 : 0, 0, 0], when);
+      if (tunnel) assert.deepEqual(tunnel.sent, []);
+    }
+  }
+});
+
+test("close() behind what was said on its stream closes what the server opens meanwhile", async () => {
+  const { page, session, tunnel } = await visit();
+  await tunnel.stand();
+  assert.equal(tunnel.sent.length, 1);
+  session.close(3001, "never mind");
+  page.advance(1);
+  await settled();
+  assert.equal(tunnel.isClosed, false);
+  await tunnel.say(OPENED);
+  assert.deepEqual(tunnel.sent.slice(1), ["c3001,never mind", "a0,0"]);
+  await tunnel.say("a1,1");
+  await tunnel.end();
+  assert.equal(tunnel.isClosed, true);
+});
+
 test("a server that does not end its side is left after two seconds", async () => {
   const { page, session, tunnel } = await open();
   session.close();

@@ -77,6 +77,9 @@ class Finding:
         if isinstance(verdict, Gone):
             log.debug("- worker %s is gone: %s, %s, leases may be judged: %s", worker, known, reached.value, steady)
             return Gone(await self._directory.ended(sid)) if sid else verdict
+        ended = await self._directory.ended(sid) if sid else None
+        if ended is not None:  # that of its session its worker alone has written, whatever became of the worker
+            return Gone(ended)
         raise Refused(NOT_NOW)
 
     async def holder(self, name: str, free: Callable[[], bool]) -> Claim | None:

@@ -348,7 +348,7 @@ class NativeGate:
         finally:
             if answer is None and machine.outcome is not None and not carrier.finished:
                 refusal = machine.refusal()
-                carrier.finish([carrier.codec.abrupt(refusal.code, "session", refusal.received, refusal.reason)])
+                carrier.finish([carrier.codec.abrupt(refusal.code, refusal.scope, refusal.received, refusal.reason)])
         return 200
 
     async def renew(

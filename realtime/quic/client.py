@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.events import ConnectionTerminated, StreamDataReceived
+from aioquic.quic.events import StreamDataReceived
 from aioquic.quic.packet import QuicErrorCode
 from aioquic.tls import AlertDescription
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -79,7 +79,6 @@ class Channel(Peer):
         self._news = asyncio.Event()
         self._ended = False
         self._failure: Exception | None = None
-        self._code: int | None = None  # with which the connection has ended
         self.answered: asyncio.Future[None] = self._loop.create_future()
         self.writable_again: Callable[[], None] | None = None
 
@@ -156,8 +155,6 @@ class Channel(Peer):
         if isinstance(event, StreamDataReceived) and event.stream_id == self._stream:
             self._take(event.data, event.end_stream)
             return
-        if isinstance(event, ConnectionTerminated):
-            self._code = event.error_code
         super()._event(event)
 
     def connected(self) -> None:
@@ -236,7 +233,8 @@ class Channel(Peer):
 
     def _why(self) -> Why:
         """What has ended a connection before there was a session."""
-        if self._code in CERTIFICATE:
+        ends = self.quic.close_event
+        if ends is not None and ends.error_code in CERTIFICATE:
             return "certificate"
         # No version in common, or nothing that is spoken over it, is told before the handshake is done.
         return "ended" if self._progress.secure or not self._progress.heard else "protocol"

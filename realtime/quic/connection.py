@@ -15,6 +15,7 @@ from typing import Any
 
 from aioquic._buffer import Buffer
 from aioquic.quic.connection import QuicConnection, QuicConnectionError, QuicReceiveContext
+from aioquic.quic.events import ConnectionTerminated
 from aioquic.quic.packet import QuicErrorCode
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketSpace
@@ -96,6 +97,12 @@ class Connection(QuicConnection):
     def patience(self) -> float:
         """After how many seconds of silence the connection is gone: the less of what both ends say."""
         return self._idle_timeout()
+
+    @property
+    def close_event(self) -> ConnectionTerminated | None:
+        """How it ends, as soon as either end has said so. aioquic tells it three timeouts later, when nothing of it is
+        answered any more: five seconds where a round trip is 600 ms."""
+        return self._close_event
 
     def has_ended(self, stream_id: int) -> bool:
         """Whether nothing more can come on a stream."""

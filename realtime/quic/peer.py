@@ -110,6 +110,9 @@ class Peer:
     def _turn(self) -> None:
         while (event := self.quic.next_event()) is not None:
             self._event(event)
+        ends = self.quic.close_event
+        if ends is not None:
+            self._lose(ends.reason_phrase)
         if not self.terminated:
             self.turned()
             self.transmit()

@@ -70,6 +70,7 @@ class StompConnection:
             max_body_size=sizes.max_body_size,
         )
         self._client: StompClient | None = None
+        self.queued: int = 0
         self._over = False  # we have ended it: nothing more is taken. What comes before a client's end is taken still
         self._schedule = Schedule(self)
         self._members: dict[Subscription, TopicMember | QueueMember] = {}

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from ..core.errors import RemoteProtocolError
-from ..core.frames import DROPPED, KEPT, Group, Outgoing, RoomItem
+from ..core.frames import BINARY, KEPT, TEXT, Group, Outgoing, RoomItem
 from ..protocols.layers.stomp.conversation import Conversation
 from ..protocols.layers.stomp.deliveries import AUTO, Subscription
 from ..protocols.layers.stomp.frames import V12
@@ -26,6 +26,8 @@ __all__ = ["Home", "QueueMember", "TopicMember"]
 PREFETCH = "prefetch-count"
 # Of a message so many are kept beside it, for subscriptions of other ids: most clients have the same few.
 MOST_SHARED = 64
+# Of a queue's messages, which are kept as KEPT ones are, and told by it from other frames among what is to be sent.
+QUEUED = KEPT + 1
 
 
 class Home(Protocol):
@@ -35,6 +37,7 @@ class Home(Protocol):
     queues: GuardedQueues
     session: Session
     conversation: Conversation[Parcel | None]
+    queued: int  # so many messages of queues were put into its session's outbox
 
     def spoke(self) -> None:
         """Something was sent."""
@@ -199,7 +202,7 @@ class QueueMember:
         id = home.bound.number() if number is None else str(number)
         acknowledge = id if number is not None and version == V12 else None
         own = own_part(version, subscription.id, id, acknowledge, redelivered=parcel.attempts > 1)
-        message = written(own + rest, KEPT)
+        message = written(own + rest, QUEUED)
         if machine.unfit(message):  # bytes, for who takes text alone
             if number is not None:
                 deliveries.withdraw(number)
@@ -211,7 +214,8 @@ class QueueMember:
         else:
             home.given(number)
         session._put((message,))
-        parcel.place = machine.outbox.appended
+        home.queued += 1
+        parcel.place = home.queued
         home.spoke()
         return True
 
@@ -255,9 +259,9 @@ class QueueMember:
         return {*outbox._sent, *outbox.waiting}
 
     def _written(self) -> int:
-        """The place of what was written to its connection last."""
-        outbox = self._home.session._machine.outbox
-        return outbox.appended - sum(item.kind != DROPPED for item in outbox.waiting)
+        """The place of what was written to its connection last. Messages of topics may be dropped; these are not."""
+        waiting = self._home.session._machine.outbox.waiting
+        return self._home.queued - sum(item.code == QUEUED and item.kind in (TEXT, BINARY) for item in waiting)
 
     def end(self) -> None:
         """The subscription has ended: it is given no more."""

@@ -39,7 +39,7 @@ class Parcel:
         self.headers: Mapping[str, str] = headers
         self.body: bytes = body
         self.attempts: int = 0  # how often it was given to somebody
-        self.place: int = 0  # among what the session that it was given to last was ever sent
+        self.place: int = 0  # among what the session that it was given to last was ever given of queues
         self.size: int = EACH + len(body) + size_of(headers)
 
     def __lt__(self, other: Parcel) -> bool:

@@ -379,6 +379,18 @@ async def test_nobody_is_dead_for_want_of_a_lease_before_leases_may_be_judged(wo
     assert "come back later" in await refusal_of(two.owner("thrx.abc"))
 
 
+async def test_how_a_session_has_ended_is_told_before_leases_may_be_judged(workers: Workers) -> None:
+    """By who has just started, in a rolling deploy: it has never met the worker that has left."""
+    one, two = await workers.pair()
+    sid = await opened(one, "nonce")
+    one.ended("nonce", sid, Ended(1012, "", 3, Key("k")), 30.0)
+    await one.leave()
+    workers.made.remove(one)
+    assert "come back later" in await refusal_of(two.owner("onex.abc"))  # which may be anywhere
+    assert await two.owner(sid) == Gone(Ended(1012, "", 3, Key("k")))
+    assert await two.find("nonce") == Gone(Ended(1012, "", 3, Key("k")))
+
+
 async def test_a_worker_without_a_lease_is_asked_all_the_same(workers: Workers) -> None:
     one, two = await workers.pair()
     two._standing._since -= LEASE

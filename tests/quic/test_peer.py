@@ -30,6 +30,8 @@ class Jumping:
 class Due:
     """Of aioquic's connection what its clock needs: something is due at once, until it is served."""
 
+    close_event = None
+
     def __init__(self) -> None:
         self.log: list[str] = []
         self.due: float | None = asyncio.get_running_loop().time()

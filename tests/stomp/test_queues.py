@@ -308,6 +308,30 @@ async def test_what_was_never_sent_was_never_given() -> None:
         assert "redelivered" not in (await sender.expect("MESSAGE", n="1")).headers
 
 
+@pytest.mark.parametrize("how", ["late", "over"])
+@pytest.mark.parametrize("ack", ["client", "client-individual"])
+async def test_what_was_never_written_was_never_given_whatever_was_dropped_behind_it(how: str, ack: str) -> None:
+    stomp = realtime.STOMP(max_deliveries=1, ack_timeout=0.3 if how == "late" else None, dead_letters="/queue/dead")
+    async with stomping(stomp, max_outbox=4, on_full="drop_oldest") as place:
+        one, sender = await connected(place, "polls"), await connected(place)
+        await one.subscribe("/queue/a", "0", ack)
+        await one.subscribe("/topic/b", "1")
+        (session,) = [each for each in place.rt.sessions if each.transport != "websocket"]
+        await put(sender, "1")  # nobody fetches it
+        for _ in range(20):
+            await sender.send("SEND", {"destination": "/topic/b"}, "x")
+        await sender.done("SEND", {"destination": "/topic/b"}, "last")
+        assert session._machine.outbox.dropped >= 16
+        if how == "over":
+            session._machine.end(1011, "", session._now())
+        else:
+            queue = queues_of(place)._queues["/queue/a"]
+            await eventually(lambda: bool(queue.waiting) or held(place, "/queue/dead"))
+        await sender.send("SUBSCRIBE", {"id": "0", "destination": "/queue/a"})
+        assert "redelivered" not in (await sender.expect("MESSAGE", n="1")).headers
+        assert not held(place, "/queue/dead")
+
+
 @pytest.mark.parametrize("kind", ["websocket", "native"])
 async def test_what_a_client_has_not_come_to_counts_once_however_often_it_is_cut_off(kind: str) -> None:
     """Each takes one of those that it is given, and is cut off. None is lost, but the one that nobody ever takes."""

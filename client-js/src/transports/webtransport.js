@@ -102,19 +102,18 @@ function connect(carrier, url, hello, hashes) {
     try {
       frames = read(bytes);
     } catch (code) {
-      if (carrier._role !== PROBE) {
-        write(["x" + code + ",session," + s._received + ","]);
-        carrier.frames(["x" + code + ",session,,protocol error"]); // as if the server had ended it
-      } else carrier.end("broken with " + code);
-      return;
+      if (carrier._role === PROBE) return carrier.end("broken with " + code);
+      write(["x" + code + ",session," + s._received + ","]);
+      frames = ["x" + code + ",session,,protocol error"]; // as if the server had ended it
     }
     carrier.frames(frames);
   }
 
-  carrier.binary = true;
-  if (others(s) > 1) {
+  carrier.binary = carrier.secret = true; // its first frame never stands in a URL: nothing is said before it is ready
+  // How many transports are not out of the question?
+  if (s._ranks.filter(function (one) { return !one._out; }).length > 1) {
     dark = setTimeout(function () {
-      failed({ message: "no answer in 1.5 s" });
+      failed(Error("no answer in 1.5 s"));
     }, DARK);
   }
   // What throws on the way ends this attempt, and no other.
@@ -137,12 +136,6 @@ function connect(carrier, url, hello, hashes) {
       setTimeout(close, FAREWELL);
     }
   };
-}
-
-/** How many transports are not out of the question. */
-function others(s) {
-  for (var count = 0, i = 0; i < s._ranks.length; i++) if (!s._ranks[i]._out) count++;
-  return count;
 }
 
 /** A promise of the place: as the session was told, or as the server says now. */

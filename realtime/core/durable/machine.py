@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from ..carrier import NumberedCarrier, Shape
 from ..config import Config
-from ..errors import RemoteProtocolError, SessionClosed
+from ..errors import Refusal, RemoteProtocolError, SessionClosed
 from ..frames import Dropped, Outgoing, RoomMessage, Window, payload_size
 from ..inbox import AT_ONCE
 from ..lifecycle import State
@@ -320,6 +320,10 @@ class DurableMachine(RoomMachine):
         self.carrier = None
         self._leave(now)
 
+    def refusal(self) -> Refusal:
+        """What a request is told that was asked about meanwhile: of a session that goes on elsewhere, to come again."""
+        return Refusal(4503, f"{MOVED[1]}; come back") if self.moved else super().refusal()
+
     def _leave(self, now: float) -> None:
         if self.outcome is None:
             self.moved = True
@@ -329,9 +333,8 @@ class DurableMachine(RoomMachine):
 
     def deadline(self) -> float:
         """When expire() has something to do next."""
-        if self.ending is not None or (self.carrier is None and self.owner.record.draining):
-            return FOREVER
-        return super().deadline()
+        waits_for_nobody = self.carrier is None and self.owner.record.draining
+        return FOREVER if waits_for_nobody or self.ending is not None else super().deadline()
 
     def expire(self, now: float) -> None:
         """Does what is due by `now`. A client that has closed is not waited for."""

@@ -383,6 +383,16 @@ def test_one_that_is_handed_over_has_its_client_come_again() -> None:
     assert machine.moved
 
 
+def test_what_requests_are_told_that_were_asked_about_meanwhile() -> None:
+    machine, _, _, _ = attached()
+    machine.hand_over(1.0)
+    assert (machine.refusal().code, machine.refusal().scope) == (4503, "carrier")
+    machine, _, _, _ = attached()
+    machine.end(4410, "gone", 1.0)
+    write(machine)
+    assert (machine.refusal().code, machine.refusal().scope) == (4410, "session")
+
+
 def test_time_goes_on_as_ever() -> None:
     machine, _, carrier, _ = attached()
     machine.lost(carrier, 1.0)
