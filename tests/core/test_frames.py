@@ -18,6 +18,7 @@ from realtime.core.frames import (
     RoomNote,
     RoomPosition,
     Unshared,
+    missed,
     parts_of,
     payload_size,
 )
@@ -131,3 +132,7 @@ def test_of_a_message_for_one_receiver_nothing_is_kept() -> None:
     assert not item.encoded
     with pytest.raises(AttributeError, match="read-only"):
         item.behind = 1
+
+
+def test_what_is_told_in_place_of_a_message() -> None:
+    assert missed(RoomMessage("x", "news", "1.2.x")) == RoomPosition("news", "1.2.x", 1)

@@ -912,3 +912,15 @@ def test_a_batch_finds_taken_what_is_within_the_rate_by_now() -> None:
     before = machine.inbox.taken
     answered(machine, 60.0)
     assert before < machine.inbox.taken == 3
+
+
+def test_a_poll_is_answered_to_ask_what_was_taken_where_the_window_holds_something_back() -> None:
+    machine, _, _, link = parked(window=Window(16, 8))
+    machine.send(Outgoing.message("a"))
+    machine.flush(0.0)
+    machine.send(Outgoing.message("x" * 8))
+    for gen, taken in ((2, 0), (3, 0), (4, 1)):
+        carrier, link = poll(0.0)
+        machine.attach(carrier, gen, 1, taken, 1, 0.0)
+        machine.flush(0.0)
+        assert link.said == {2: ["r0,0", "p"], 3: [], 4: ["r0,0", "m" + "x" * 8]}[gen]

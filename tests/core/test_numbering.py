@@ -321,6 +321,23 @@ def test_asking_for_acks_puts_one_ping_behind_what_is_sent() -> None:
     assert link.said == ["ma", "p"]
 
 
+def test_what_the_window_holds_back_has_the_peer_asked_once() -> None:
+    machine, _, carrier, link = attached(window=Window(16, 8))
+    for item in texts("a", "x" * 8):
+        machine.send(item)
+    machine.flush_ordered(carrier, 0.0)
+    machine.flush_ordered(carrier, 0.0)
+    assert link.said == ["ma", "p"]
+
+
+def test_a_room_message_that_is_too_large_leaves_a_gap() -> None:
+    machine, _, carrier, _ = attached()
+    size = machine.config.max_size + 1
+    with pytest.raises(RemoteProtocolError, match="max_size"):
+        machine.message(carrier, RoomMessage("x" * size, "news", "1.2.x"), size, 0.0)
+    assert machine.take(0.0) == RoomPosition("news", "1.2.x", 1)
+
+
 # -- flushing --------------------------------------------------------------------------------------------------------
 
 

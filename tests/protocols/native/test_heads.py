@@ -30,6 +30,7 @@ def test_the_frames_of_an_uplink_batch() -> None:
     assert uplink_frames(MESSAGES, batch) == ["us1,3,2,7,K", "ma", b"b"]
     assert uplink_frames(LONG, batch) == [b'"us1,3,2,7,K"', b'"ma"', b'"bYg=="']
     assert uplink_frames(MESSAGES, batch._replace(items=[], going=6)) == ["us1,3,2,7,K", "g6"]
+    assert uplink_frames(MESSAGES, batch._replace(items=[], asks=True)) == ["us1,3,2,7,K", "p"]
 
 
 def test_an_attach() -> None:
