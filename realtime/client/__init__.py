@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
@@ -172,11 +172,15 @@ class connect:  # noqa: N801 # used like a function, as in websockets
         def __iter__(self) -> NoReturn:
             raise TypeError(f"use `async for`, not `for`: {OPENING}")
 
-    async def __aiter__(self) -> AsyncIterator[ClientSession]:
+    async def __aiter__(self) -> AsyncGenerator[ClientSession, None]:
         """Sessions, one after the other. The first failure to open is raised; later ones are tried again, with a
         growing, jittered back-off, and so are those that end early without having brought or taken a message. A session
         that closed with 1012 is reopened after a pause, too. Why none could be opened is logged, as an INFO of
-        `realtime.session`."""
+        `realtime.session`.
+
+        A loop that is left early (`break`, an exception, a cancellation) closes its session when Python finalizes the
+        generator, which nobody waits for, and which the end of `asyncio.run()` may forestall. `async with
+        contextlib.aclosing(aiter(connect(…))) as sessions` around the loop closes it there."""
         least, most = self._settings.backoff
         failures = 0
         opened = False

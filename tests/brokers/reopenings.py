@@ -159,7 +159,7 @@ class Client:
         """Hears, in one session after the other."""
         url = f"{switch.url}/rooms?name={self.name}"
         sessions = aiter(realtime.connect(url, transports=self._transport, backoff=(0.001, 0.02)))
-        async with aclosing(sessions):  # type: ignore[type-var] # a generator, which its type does not say
+        async with aclosing(sessions):
             async for session in sessions:
                 session.on_change(self._changed)
                 async for message in session:

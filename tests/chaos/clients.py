@@ -55,7 +55,7 @@ class PythonClient:
         while not self._leaving:
             sessions = aiter(realtime.connect(self._url, transports=self._transport, backoff=(0.02, 0.5)))
             with suppress(realtime.RealtimeError, OSError):  # of a time when nobody could be reached
-                async with aclosing(sessions):  # type: ignore[type-var] # a generator, which its type does not say
+                async with aclosing(sessions):
                     async for session in sessions:
                         await self._be(session)
                         if self._leaving:

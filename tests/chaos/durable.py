@@ -68,7 +68,7 @@ class DurableClient:
             }  # a worker may stand still for long
             sessions = aiter(realtime.connect(self._url, transports=self._transport, **options))
             with suppress(realtime.RealtimeError, OSError):  # of a time when nobody could be reached
-                async with aclosing(sessions):  # type: ignore[type-var] # a generator, which its type does not say
+                async with aclosing(sessions):
                     async for session in sessions:
                         await self._be(session)
                         if self._leaving.is_set():

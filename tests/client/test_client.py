@@ -619,3 +619,32 @@ async def test_the_newest_is_not_dropped(transport: str, most: int, by: str) -> 
         assert got == sorted(set(got))
         assert len(got) + session.dropped == 100
         assert session.dropped
+
+
+@pytest.mark.parametrize("how", ["break", "cancelled"])
+async def test_a_loop_that_is_left_early_closes_its_session_where_it_is_told_to(how: str) -> None:
+    """`async for` alone leaves that to when Python finalizes the generator."""
+    server = echo_server()
+    loops = asyncio.Event()
+
+    async def loop(url: str) -> None:
+        async with contextlib.aclosing(aiter(realtime.connect(f"{url}/echo"))) as sessions:
+            async for session in sessions:
+                await session.send("hello")
+                assert await session.receive() == "hello"
+                loops.set()
+                if how == "break":
+                    break
+                await session.receive()
+        assert session.close_code == 1000
+
+    async with serving(server) as url, within():
+        looping = asyncio.create_task(loop(url))
+        await loops.wait()
+        if how == "break":
+            await looping
+        else:
+            looping.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await looping
+        await eventually(lambda: not len(server))

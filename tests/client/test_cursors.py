@@ -183,7 +183,7 @@ async def test_who_can_only_open_by_a_url_is_told_of_a_gap_where_something_is_mi
     busy.send("before")
     async with within(), serving(server_of(quiet, busy)) as url:
         sessions = aiter(realtime.connect(f"{url}/rooms", transports=["sse", "multipart"], backoff=SOON))
-        async with aclosing(sessions):  # type: ignore[type-var] # a generator, which its type does not say
+        async with aclosing(sessions):
             ada = await anext(sessions)
             assert await ada.receive() == "joined"
             await quiet.members[0].close(1012)
@@ -388,7 +388,7 @@ async def test_a_message_that_is_too_large_ends_one_session_and_not_the_next(tra
     cursor = ""
     async with serving(rt) as base, within():
         sessions = aiter(realtime.connect(f"{base}/news", transports=transport, max_size=1000, backoff=SOON))
-        async with aclosing(sessions):  # type: ignore[type-var] # a generator, which its type does not say
+        async with aclosing(sessions):
             async for session in sessions:
                 if not ends:
                     assert await session.receive() == "joined"

@@ -49,7 +49,7 @@ class Listener:
 
     async def _listen(self) -> None:
         sessions = aiter(self._sessions)
-        async with contextlib.aclosing(sessions):  # type: ignore[type-var] # a generator, which its type does not say
+        async with contextlib.aclosing(sessions):
             async for session in sessions:
                 async for message in session:
                     text = str(message)
