@@ -259,7 +259,9 @@ class Session(BaseSession[ServerMachine]):
             return
         note = positions.passed(item.room)
         if note is not None:
-            outbox = self._machine.outbox
+            machine, outbox = self._machine, self._machine.outbox
+            if machine.outcome is not None or machine.closing is not None:  # nothing goes behind a close
+                return
             count = len(item.parts) if grouped else 1
             if self._on_full == "close" or outbox.has_room(plain.size, count + 1):
                 outbox.append(note)

@@ -260,6 +260,22 @@ async def test_a_gap_that_waits_goes_before_the_next_message_of_its_room() -> No
         assert await peer.news() == "ha,7,mseven"
 
 
+async def test_nothing_of_a_room_goes_behind_a_close() -> None:
+    """Neither the gap that waits, nor the message that would be beyond the limits."""
+    async with serving(max_outbox=4) as place:
+        peer, session = await joined(place, "websocket", rooms={})
+        peer.acking = False
+        for number in range(4):
+            await session.send(str(number))
+        assert await peer.take(4) == ["m0", "m1", "m2", "m3"]
+        session._offer_position("a", "5", 2)
+        session._machine.close(1000, "bye", session._now())
+        kept = len(session._machine.outbox)
+        session._offer_room(RoomItem("a", "6", Outgoing.message("six")))
+        assert (len(session._machine.outbox), session._machine.outbox.dropped) == (kept, 0)
+        await peer.send("a4,4")
+
+
 async def test_where_full_is_the_end_a_gap_does_not_change_that() -> None:
     async with serving(max_outbox=4, on_full="close") as place:
         peer, session = await joined(place, "websocket", rooms={})
