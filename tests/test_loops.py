@@ -62,6 +62,17 @@ async def again_and_again(call: Call, session: Any) -> None:
     raise AssertionError("nobody else had a turn")
 
 
+async def gives_way(call: Call, session: Any) -> None:
+    """A loop over this call lets others run, and ends when it is cancelled."""
+    task = asyncio.create_task(again_and_again(call, session))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not task.done()
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+
+
 # -- loops over the end ------------------------------------------------------------------------------------------------
 
 
@@ -90,13 +101,7 @@ async def test_a_handler_that_goes_on_after_the_end_is_cancelled_after_close_tim
 async def test_a_loop_over_the_end_gives_way_at_the_client(what: str, place: Place) -> None:
     session = await realtime.connect(place.url("/echo"), transports="websocket")
     await session.close()
-    task = asyncio.create_task(again_and_again(AT_THE_CLIENT[what], session))
-    for _ in range(3):
-        await asyncio.sleep(0)
-    assert not task.done()
-    task.cancel()
-    await asyncio.wait({task})
-    assert task.cancelled()
+    await gives_way(AT_THE_CLIENT[what], session)
 
 
 async def test_who_catches_the_cancellation_too_is_answered_once_in_a_while() -> None:

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 import realtime
-from realtime.quic.client import open_channel
+from realtime.quic.client import Channel, open_channel
 from realtime.testing import UdpFaultProxy
 
 from ..patience import arrives, bounded, eventually
@@ -43,6 +43,14 @@ class Asked:
         settings: dict[str, Any] = {"transports": "webtransport", "attach_timeout": 60.0} | options
         connecting = realtime.connect(f"{self.there.url}/wait", **settings)
         return asyncio.create_task(connecting._open())
+
+    async def opening(self) -> Channel:
+        """A client that has sent its open, about which the server asks."""
+        path = "/realtime/wait/v1/webtransport"
+        channel = await arrives(open_channel("127.0.0.1", self.udp.port, path, (), made().digest))
+        Raw(channel).send(OPEN)
+        await arrives(self.asked.wait())
+        return channel
 
     async def nothing_is_left(self) -> None:
         """Waits until there is no task of the client's, no connection and no session."""
@@ -105,11 +113,7 @@ async def test_whose_time_is_over_while_the_server_opens() -> None:
 async def test_who_has_left_far_away_opens_nothing() -> None:
     """The server reads that as soon as it is there, and not when nothing more of the connection is to be answered."""
     async with far_away(0.6) as one:
-        channel = await arrives(
-            open_channel("127.0.0.1", one.udp.port, "/realtime/wait/v1/webtransport", (), made().digest)
-        )
-        Raw(channel).send(OPEN)
-        await arrives(one.asked.wait())
+        channel = await one.opening()
         (connection,) = one.there.listener._connections
         channel.close()
         async with bounded(2.0):
@@ -121,11 +125,7 @@ async def test_who_has_left_far_away_opens_nothing() -> None:
 
 async def test_a_client_far_away_reads_at_once_that_the_server_has_closed() -> None:
     async with far_away(0.6) as one:
-        channel = await arrives(
-            open_channel("127.0.0.1", one.udp.port, "/realtime/wait/v1/webtransport", (), made().digest)
-        )
-        Raw(channel).send(OPEN)
-        await arrives(one.asked.wait())
+        channel = await one.opening()
         (connection,) = one.there.listener._connections
         connection.close(reason="on purpose")
         async with bounded(2.0):
